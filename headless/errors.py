@@ -19,7 +19,8 @@
     │   ├── Cancelled          the user cancelled
     │   ├── LeaseLost          another worker owns the task now
     │   └── Draining           the worker was asked to stop
-    └── UsageError             the command line or the environment is wrong; exit status 2
+    ├── UsageError             the command line or the environment is wrong; exit status 2
+    └── InternalError          a defect of this program, met during a run; tried again
 
 `error_class` is the code that reaches the task's row and the logs; the message says what to do.
 """
@@ -144,3 +145,7 @@ class UsageError(HeadlessError):
     """The command line or the environment is wrong."""
 
     error_class = "USAGE"
+
+
+class InternalError(HeadlessError):
+    """A defect of this program, met during a run. The log holds the traceback."""

@@ -29,6 +29,10 @@ class TaskQueue(Protocol):
     Every call raises `QueueUnavailable` when the queue does not answer; `LOST` is an answer, not an error.
     """
 
+    @property
+    def owner(self) -> str:
+        """Under whose name this caller's inputs lie: `inputs/<owner>/...`."""
+
     def claim(self, worker_id: str, claim_id: str, capability: Capability) -> Claim | None:
         """Take one task, or none. The same `claim_id` returns the same task and attempt again."""
 
@@ -50,8 +54,10 @@ class TaskQueue(Protocol):
     ) -> FencedAnswer:
         """Fail the attempt. With `retry` the task is queued again, later each time, up to three times."""
 
-    def release(self, task_id: str, attempt: int, reason: str) -> FencedAnswer:
-        """Give the task back; its attempt is not charged."""
+    def release(
+        self, task_id: str, attempt: int, reason: str, delay_seconds: float = 0.0
+    ) -> FencedAnswer:
+        """Give the task back; its attempt is not charged, and nobody claims it for `delay_seconds`."""
 
     def enqueue(self, task: NewTask) -> str:
         """Queue a task and return its id."""

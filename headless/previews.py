@@ -1,0 +1,70 @@
+"""Preview pictures while a task is denoised: small, few, and never in the way of the engine."""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+
+import structlog
+
+from headless.errors import HeadlessError
+from headless.media.stills import write_preview
+from headless.ports import Clock, Storage
+from headless.segment import Picture
+
+SECONDS_BETWEEN_PREVIEWS = 2.0
+
+log = structlog.get_logger(__name__)
+
+
+class Previews:
+    """Uploads at most one preview at a time, at most every 2 s; a failed upload costs a log line."""
+
+    def __init__(
+        self, storage: Storage, clock: Clock, folder: Path, prefix: str, shown: Callable[[str], None]
+    ) -> None:
+        self._storage = storage
+        self._clock = clock
+        self._folder = folder
+        self._prefix = prefix
+        self._shown = shown
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="preview")
+        self._pending: Future[None] | None = None
+        self._next_at = float("-inf")
+        self._closed = threading.Event()
+
+    def __enter__(self) -> Previews:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._closed.set()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def offer(self, step: int, picture: Callable[[], Picture]) -> None:
+        """Take a preview of step `step` if one is due; `picture()` is called only then."""
+        now = self._clock.monotonic()
+        if now < self._next_at or (self._pending is not None and not self._pending.done()):
+            return
+        self._next_at = now + SECONDS_BETWEEN_PREVIEWS
+        context = contextvars.copy_context()
+        self._pending = self._pool.submit(context.run, self._publish, step, picture())
+
+    def _publish(self, step: int, picture: Picture) -> None:
+        key = f"{self._prefix}/preview-{step:04d}.webp"
+        path = self._folder / f"preview-{step:04d}.webp"
+        try:
+            write_preview(picture, path)
+            self._storage.put(key, path, "image/webp")
+        except (HeadlessError, OSError) as error:
+            log.warning("preview not published", step=step, error=str(error))
+            return
+        finally:
+            path.unlink(missing_ok=True)
+        if not self._closed.is_set():
+            self._shown(key)

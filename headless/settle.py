@@ -1,0 +1,99 @@
+"""What becomes of a task after its run: the one place where errors turn into answers to the queue."""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import dataclass
+from enum import StrEnum
+
+import structlog
+
+from headless.errors import (
+    BadParams,
+    Cancelled,
+    DiskFull,
+    HeadlessError,
+    InternalError,
+    Interruption,
+    LeaseLost,
+    MachineError,
+    RetryableError,
+    TaskError,
+)
+from headless.ports import TaskQueue
+from headless.task import Claim
+from models.definition import BadDefinition, UnknownModel
+from wan2gp_patch.errors import ConditioningError
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+log = structlog.get_logger(__name__)
+
+
+class Outcome(StrEnum):
+    """How a claimed task ended here."""
+
+    DONE = "done"
+    FAILED = "failed"
+    RETRY = "retry"
+    RELEASED = "released"
+    UNFIT = "unfit"
+    """Released because this machine cannot run it."""
+    CANCELLED = "cancelled"
+    LOST = "lost"
+
+
+@dataclass(frozen=True)
+class Settled:
+    """The outcome and, unless done, the sentence that explains it."""
+
+    outcome: Outcome
+    message: str = ""
+
+
+def translate(error: Exception) -> HeadlessError:
+    """Any exception of a run as a member of the error tree."""
+    if isinstance(error, HeadlessError):
+        return error
+    if isinstance(error, ConditioningError | UnknownModel | BadDefinition):
+        return BadParams(str(error))
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
+        where = f" at {error.filename}" if error.filename else ""
+        return DiskFull(f"No room is left on the disk{where}. Free some space; the task waits and is not charged.")
+    return InternalError(f"{type(error).__name__}: {error}")
+
+
+def settle(queue: TaskQueue, claim: Claim, error: HeadlessError) -> Settled:
+    """Tell the queue how a run that did not complete ended."""
+    match error:
+        case LeaseLost():
+            log.info("task abandoned", why=error.message)
+            return Settled(Outcome.LOST, error.message)
+        case Cancelled():
+            queue.fail(claim.task_id, claim.attempt, error.error_class, error.message, retry=False)
+            log.info("task cancelled")
+            return Settled(Outcome.CANCELLED, error.message)
+        case Interruption():
+            queue.release(claim.task_id, claim.attempt, error.message)
+            log.info("task given back", why=error.message)
+            return Settled(Outcome.RELEASED, error.message)
+        case MachineError():
+            queue.release(claim.task_id, claim.attempt, error.message, RELEASE_DELAY)
+            log.error("task given back, this machine cannot run it", error_class=error.error_class, why=error.message)
+            return Settled(Outcome.UNFIT, error.message)
+        case RetryableError() | InternalError():
+            queue.fail(claim.task_id, claim.attempt, error.error_class, error.message, retry=True)
+            log.warning("attempt failed, to be tried again", error_class=error.error_class, why=error.message)
+            return Settled(Outcome.RETRY, error.message)
+        case TaskError():
+            queue.fail(claim.task_id, claim.attempt, error.error_class, error.message, retry=False)
+            log.warning("task failed", error_class=error.error_class, why=error.message)
+            return Settled(Outcome.FAILED, error.message)
+        case _:
+            queue.fail(claim.task_id, claim.attempt, error.error_class, error.message, retry=False)
+            log.error("task failed", error_class=error.error_class, why=error.message)
+            return Settled(Outcome.FAILED, error.message)
+
+
+RELEASE_DELAY = 30.0
+"""Seconds for which a task that this machine could not run is not claimed again, so that others come first."""
