@@ -1,0 +1,38 @@
+# A worker image. The same steps run in any clean Debian 12 root: scripts/try-image does it without a Docker engine.
+FROM debian:12-slim
+
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends ca-certificates python3 python3-venv \
+ && rm -rf /var/lib/apt/lists/*
+
+RUN useradd --create-home --uid 1000 worker \
+ && mkdir -p /app /models /cache \
+ && chown worker:worker /app /models /cache
+
+USER worker
+WORKDIR /app
+
+# The slow layer first: it changes only with the requirements.
+COPY --chown=worker:worker requirements.txt requirements.txt
+COPY --chown=worker:worker scripts/setup scripts/setup
+RUN PIP_NO_CACHE_DIR=1 scripts/setup
+
+COPY --chown=worker:worker worker.py pyproject.toml LICENSE README.md ./
+COPY --chown=worker:worker headless headless
+COPY --chown=worker:worker wan2gp_patch wan2gp_patch
+COPY --chown=worker:worker models models
+COPY --chown=worker:worker configs configs
+
+ENV PYTHONUNBUFFERED=1 \
+    HEADLESS_MODELS_DIR=/models \
+    HEADLESS_HEALTH_FILE=/cache/alive \
+    HF_HOME=/cache/huggingface \
+    TORCHINDUCTOR_CACHE_DIR=/cache/inductor
+
+VOLUME ["/models", "/cache"]
+HEALTHCHECK --interval=30s --timeout=10s --start-period=60s --retries=3 \
+    CMD [".venv/bin/python", "-m", "headless", "health"]
+
+# SIGTERM drains: the current task is finished if it fits --grace, else given back uncharged.
+STOPSIGNAL SIGTERM
+ENTRYPOINT [".venv/bin/python", "worker.py"]

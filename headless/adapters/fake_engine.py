@@ -1,0 +1,120 @@
+"""An engine without a model: deterministic numbered frames, a set pace, faults on request.
+
+A first clip counts its frames from 0. A continuation repeats the numbers that it continues and counts on, so
+a seam can be checked by reading the numbers.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+from headless.adapters.fake_faults import Fault, read_faults
+from headless.adapters.numbered_frames import draw_number, read_number
+from headless.errors import BadParams
+from headless.ports import Clock, ModelRegistry
+from headless.segment import EngineListener, Generation, Picture, SegmentRequest
+from headless.task import Phase
+from wan2gp_patch.frames import new_frames
+
+
+class FakeEngine:
+    """Implements `Engine`. `step_seconds` is the pace of one denoising step."""
+
+    def __init__(self, registry: ModelRegistry, clock: Clock, step_seconds: float = 0.0) -> None:
+        self._registry = registry
+        self._clock = clock
+        self._step_seconds = step_seconds
+        self._model: str | None = None
+        self._model_def: dict[str, Any] = {}
+
+    @property
+    def loaded_model(self) -> str | None:
+        """The id last loaded."""
+        return self._model
+
+    @property
+    def model_def(self) -> dict[str, Any]:
+        """The loaded model's own definition."""
+        return self._model_def
+
+    def versions(self) -> dict[str, str]:
+        """Names itself, so that nobody takes its frames for a generation."""
+        return {"engine": "fake"}
+
+    def load(self, model: str, listener: EngineListener) -> None:
+        """Take over the definition of `model`; there is nothing else to load."""
+        listener.on_phase(Phase.LOADING)
+        self._model_def = deepcopy(dict(self._registry.definition(model).model_def))
+        self._model = model
+
+    def generate(self, request: SegmentRequest, listener: EngineListener) -> Generation:
+        """Step through the phases at the set pace, then draw the frames."""
+        faults = self._faults(request)
+        listener.on_phase(Phase.ENCODING)
+        _strike(faults, "encoding")
+        listener.on_phase(Phase.DENOISING)
+        for step in range(1, request.steps + 1):
+            self._clock.sleep(self._step_seconds)
+            _strike(faults, "step", step)
+            listener.on_step(step, request.steps, lambda number=step: draw_number(number, 64, 64))
+        first, new = _first_number(request), _new_frames(request)
+        return Generation(
+            width=request.width,
+            height=request.height,
+            num_frames=request.num_frames,
+            new_frames=new,
+            frames=_frames(request, first, faults, listener),
+            end_frame_mode=request.end_frame_mode,
+            details={"engine": "fake", "svi2pro": bool(self._model_def.get("svi2pro", False))},
+            save_handoff=lambda path: _save_handoff(path, first + request.num_frames - 1),
+        )
+
+    def _faults(self, request: SegmentRequest) -> tuple[Fault, ...]:
+        try:
+            return read_faults(request.prompt)
+        except ValueError as error:
+            raise BadParams(f"prompt: {error}") from error
+
+
+def _strike(faults: tuple[Fault, ...], where: str, step: int = 1) -> None:
+    for fault in faults:
+        if fault.where == where and (where != "step" or fault.step == step):
+            fault.strike()
+
+
+def _first_number(request: SegmentRequest) -> int:
+    """The number of the clip's first frame: it repeats as many old numbers as the continuation overlaps."""
+    last: int | None = None
+    if request.previous_latents is not None:
+        last = int(json.loads(request.previous_latents.read_text(encoding="utf-8"))["last_number"])
+    elif request.prefix is not None:
+        last = read_number(request.prefix[-1])
+    if last is None:
+        return 0
+    return last + 1 - (request.num_frames - _new_frames(request))
+
+
+def _new_frames(request: SegmentRequest) -> int:
+    """New frames by CONDITIONING.md: all of a first clip, fewer of a continuation."""
+    if request.previous_latents is not None:
+        return new_frames(request.num_frames, "latents", motion_latent_count=request.motion_latent_count)
+    if request.prefix is not None:
+        return new_frames(request.num_frames, "pixels", overlap=request.overlap)
+    return request.num_frames
+
+
+def _frames(
+    request: SegmentRequest, first: int, faults: tuple[Fault, ...], listener: EngineListener
+) -> Iterator[Picture]:
+    listener.on_phase(Phase.DECODING)
+    _strike(faults, "decoding")
+    for index in range(request.num_frames):
+        yield draw_number((first + index) % 65536, request.width, request.height, request.seed)
+
+
+def _save_handoff(path: Path, last_number: int) -> None:
+    path.write_text(json.dumps({"last_number": last_number}), encoding="utf-8")

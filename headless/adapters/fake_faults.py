@@ -1,0 +1,56 @@
+"""Faults on request, written into the prompt: `[fault oom at step 2]`, `[fault crash at decoding]`.
+
+Only the fake engine reads them, so a frontend can see every way in which a task can end.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from dataclasses import dataclass
+
+from headless.errors import BadInput, BadOutput, DeviceSick, ModelMissing, OutOfMemory
+
+_PATTERN = re.compile(r"\[fault (?P<kind>[a-z-]+)(?: at (?P<where>[a-z]+)(?: (?P<step>\d+))?)?\]")
+
+KINDS = ("oom", "sick", "missing-model", "bad-input", "bad-output", "bug", "disk-full", "kill")
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something that goes wrong at a phase, or at step `step` of the denoising."""
+
+    kind: str
+    where: str = "step"
+    step: int = 1
+
+    def strike(self) -> None:
+        """Go wrong now."""
+        match self.kind:
+            case "oom":
+                raise OutOfMemory("The fake engine was told to run out of memory.")
+            case "sick":
+                raise DeviceSick("The fake engine was told that its device is sick.")
+            case "missing-model":
+                raise ModelMissing("The fake engine was told that a weight file is missing.")
+            case "bad-input":
+                raise BadInput("The fake engine was told to find a bad input.")
+            case "bad-output":
+                raise BadOutput("The fake engine was told to make a bad output.")
+            case "disk-full":
+                raise OSError(28, "No space left on device", "fake")
+            case "kill":
+                os.kill(os.getpid(), signal.SIGKILL)
+            case _:
+                raise RuntimeError("The fake engine was told to meet a bug.")
+
+
+def read_faults(prompt: str) -> tuple[Fault, ...]:
+    """The faults that a prompt asks for; `ValueError` names an unknown kind and the legal ones."""
+    faults = []
+    for match in _PATTERN.finditer(prompt):
+        if match["kind"] not in KINDS:
+            raise ValueError(f"fault {match['kind']!r} is unknown. Use one of: {', '.join(KINDS)}.")
+        faults.append(Fault(match["kind"], match["where"] or "step", int(match["step"] or 1)))
+    return tuple(faults)
