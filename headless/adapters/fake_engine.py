@@ -18,7 +18,7 @@ from headless.errors import BadParams
 from headless.ports import Clock, ModelRegistry
 from headless.segment import EngineListener, Generation, Picture, SegmentRequest
 from headless.task import Phase
-from wan2gp_patch.frames import new_frames
+from wan2gp_patch.frames import Continuation
 
 
 class FakeEngine:
@@ -61,12 +61,13 @@ class FakeEngine:
             self._clock.sleep(self._step_seconds)
             _strike(faults, "step", step)
             listener.on_step(step, request.steps, lambda number=step: draw_number(number, 64, 64))
-        first, new = _first_number(request), _new_frames(request)
+        head = _continuation(request).head_drop
+        first = _first_number(request, head)
         return Generation(
             width=request.width,
             height=request.height,
             num_frames=request.num_frames,
-            new_frames=new,
+            new_frames=request.num_frames - head,
             frames=_frames(request, first, faults, listener),
             end_frame_mode=request.end_frame_mode,
             details={"engine": "fake", "svi2pro": bool(self._model_def.get("svi2pro", False))},
@@ -86,25 +87,24 @@ def _strike(faults: tuple[Fault, ...], where: str, step: int = 1) -> None:
             fault.strike()
 
 
-def _first_number(request: SegmentRequest) -> int:
-    """The number of the clip's first frame: it repeats as many old numbers as the continuation overlaps."""
-    last: int | None = None
+def _continuation(request: SegmentRequest) -> Continuation:
+    """What the clip continues, by CONDITIONING.md."""
+    if request.previous_latents is not None:
+        return Continuation.latents(request.motion_latent_count)
+    if request.prefix is not None:
+        return Continuation.pixels(request.overlap)
+    return Continuation.nothing()
+
+
+def _first_number(request: SegmentRequest, head: int) -> int:
+    """The number of the clip's first frame: a continuation repeats `head` old numbers."""
     if request.previous_latents is not None:
         last = int(json.loads(request.previous_latents.read_text(encoding="utf-8"))["last_number"])
     elif request.prefix is not None:
         last = read_number(request.prefix[-1])
-    if last is None:
+    else:
         return 0
-    return last + 1 - (request.num_frames - _new_frames(request))
-
-
-def _new_frames(request: SegmentRequest) -> int:
-    """New frames by CONDITIONING.md: all of a first clip, fewer of a continuation."""
-    if request.previous_latents is not None:
-        return new_frames(request.num_frames, "latents", motion_latent_count=request.motion_latent_count)
-    if request.prefix is not None:
-        return new_frames(request.num_frames, "pixels", overlap=request.overlap)
-    return request.num_frames
+    return last + 1 - head
 
 
 def _frames(

@@ -1,0 +1,31 @@
+"""What a job is given: the seams and the folders, in one frozen bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from headless.media.fetch import FetchLimits
+from headless.media.guard import FetchPolicy
+from headless.ports import Clock, Engine, ModelRegistry, Storage, TaskQueue
+from headless.shutdown import Shutdown
+
+
+@dataclass(frozen=True)
+class JobServices:
+    """Everything that running a task needs from outside."""
+
+    queue: TaskQueue
+    storage: Storage
+    engine: Engine
+    registry: ModelRegistry
+    clock: Clock
+    shutdown: Shutdown
+    worker_id: str
+    work_dir: Path
+    output_dir: Path | None = None
+    lora_folders: tuple[Path, ...] = ()
+    fetch_policy: FetchPolicy = field(default_factory=FetchPolicy)
+    fetch_limits: FetchLimits = field(default_factory=FetchLimits)
+    on_beat: Callable[[], None] = lambda: None

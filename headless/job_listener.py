@@ -1,0 +1,90 @@
+"""Hears from the engine where it is: reports progress, times the phases, stops the run when it must."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import structlog
+
+from headless.errors import Draining
+from headless.lease import Lease
+from headless.ports import Clock
+from headless.previews import Previews
+from headless.segment import Picture
+from headless.shutdown import Shutdown
+from headless.task import Phase, Progress
+
+_SPAN = {
+    Phase.CLAIMED: (0.0, 0.0),
+    Phase.FETCHING: (0.0, 2.0),
+    Phase.LOADING: (2.0, 5.0),
+    Phase.ENCODING: (5.0, 10.0),
+    Phase.DENOISING: (10.0, 85.0),
+    Phase.DECODING: (85.0, 95.0),
+    Phase.CHECKING: (95.0, 97.0),
+    Phase.UPLOADING: (97.0, 100.0),
+}
+
+log = structlog.get_logger(__name__)
+
+
+class JobListener:
+    """Implements `EngineListener` for one task.
+
+    Every call first looks whether the lease is lost, the task cancelled, or the worker's grace time too short
+    for what is left; then it raises an `Interruption`.
+    """
+
+    def __init__(self, lease: Lease, shutdown: Shutdown, previews: Previews, clock: Clock) -> None:
+        self._lease = lease
+        self._shutdown = shutdown
+        self._previews = previews
+        self._clock = clock
+        self._phase = Phase.CLAIMED
+        self._phase_began = clock.monotonic()
+        self._timings: dict[str, float] = {}
+
+    @property
+    def timings(self) -> dict[str, float]:
+        """Seconds per phase so far, the current one included."""
+        running = self._clock.monotonic() - self._phase_began
+        spent = self._timings | {self._phase.value: self._timings.get(self._phase.value, 0.0) + running}
+        return {phase: round(seconds, 3) for phase, seconds in spent.items() if phase != Phase.CLAIMED.value}
+
+    def on_phase(self, phase: Phase) -> None:
+        """Note the phase; the same phase again is a chance to stop."""
+        if phase is not self._phase:
+            now = self._clock.monotonic()
+            self._timings[self._phase.value] = self._timings.get(self._phase.value, 0.0) + now - self._phase_began
+            self._phase, self._phase_began = phase, now
+            log.info(phase.value)
+            self._lease.report(Progress(phase, percent=_SPAN[phase][0]))
+        self.check()
+
+    def on_step(self, step: int, steps: int, preview: Callable[[], Picture] | None) -> None:
+        """Report a denoising step and offer its preview."""
+        if preview is not None:
+            self._previews.offer(step, preview)
+        self._lease.report(Progress(self._phase, step=step, steps=steps, percent=self._percent(step / steps)))
+        log.debug("step", step=step, steps=steps)
+        spent = self._clock.monotonic() - self._phase_began
+        self.check(still_needed=spent / step * (steps - step))
+
+    def on_share(self, done: int, total: int) -> None:
+        """Report that `done` of `total` parts of the current phase are through."""
+        self._lease.report(Progress(self._phase, percent=self._percent(done / total)))
+        self.check()
+
+    def check(self, still_needed: float = 0.0) -> None:
+        """Raise if the run must stop. `still_needed`: seconds that the work is predicted to take."""
+        self._lease.check()
+        if not self._shutdown.requested:
+            return
+        left = self._shutdown.seconds_left
+        unpredictable = self._phase in (Phase.CLAIMED, Phase.FETCHING, Phase.LOADING, Phase.ENCODING)
+        if unpredictable or left < max(still_needed, 0.0):
+            raise Draining("The worker was asked to stop and the task would have taken longer than its grace time.")
+
+    def _percent(self, share: float) -> float:
+        low, high = _SPAN[self._phase]
+        return low + (high - low) * min(max(share, 0.0), 1.0)

@@ -1,0 +1,151 @@
+"""The composition root: the only module that names concrete adapters."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from headless.clock import SystemClock
+from headless.errors import UsageError
+from headless.job import JobServices
+from headless.loop import LoopPolicy, WorkLoop
+from headless.media.fetch import FetchLimits
+from headless.media.guard import FetchPolicy
+from headless.ports import Engine, ModelRegistry, Storage, TaskQueue
+from headless.run_task import TaskRunner
+from headless.settings import Connection, ModelFolders, WorkerSettings
+from headless.shutdown import Shutdown
+from models.registry import load_models_def
+
+ROOT = Path(__file__).resolve().parent.parent
+SHIPPED_CONFIGS = ROOT / "configs"
+SHIPPED_MODELS = ROOT / "models"
+
+
+def open_queue(connection: Connection, lease_seconds: float = 60.0) -> TaskQueue:
+    """The queue that the settings name."""
+    if connection.local is not None:
+        from headless.adapters.sqlite_queue import SqliteQueue
+
+        _make_folder(connection.local, "--local")
+        return SqliteQueue(connection.local / "queue.sqlite3", lease_seconds=lease_seconds)
+    from headless.adapters.supabase_client import connect
+    from headless.adapters.supabase_queue import SupabaseQueue
+
+    return SupabaseQueue(connect(*_supabase(connection)))
+
+
+def open_storage(connection: Connection) -> Storage:
+    """The storage beside that queue."""
+    if connection.local is not None:
+        from headless.adapters.local_storage import LocalStorage
+
+        _make_folder(connection.local, "--local")
+        return LocalStorage(connection.local / "files")
+    from headless.adapters.supabase_client import connect
+    from headless.adapters.supabase_storage import SupabaseStorage
+
+    return SupabaseStorage(connect(*_supabase(connection)), bucket=connection.bucket)
+
+
+def open_registry(folders: ModelFolders) -> ModelRegistry:
+    """Every model definition: the shipped ones, then the user's, which win."""
+    user = folders.user
+    found = [SHIPPED_CONFIGS]
+    if user is not None:
+        if not user.is_dir():
+            raise UsageError(f"--models-dir {user} is not a folder. Name the folder that holds configs/, loras/ and weights.")
+        if (user / "configs").is_dir():
+            found.append(user / "configs")
+    return load_models_def(*found)
+
+
+def open_engine(settings: WorkerSettings, registry: ModelRegistry) -> Engine:
+    """The engine that the settings name; torch is imported here at the earliest."""
+    if settings.engine == "fake":
+        from headless.adapters.fake_engine import FakeEngine
+
+        return FakeEngine(registry, SystemClock(), step_seconds=0.1)
+    from headless.engine.wan import WanEngine
+
+    folders = [SHIPPED_MODELS] if settings.models.user is None else [settings.models.user, SHIPPED_MODELS]
+    return WanEngine(registry, folders, device=settings.device, memory=settings.memory)
+
+
+@contextlib.contextmanager
+def build_worker(settings: WorkerSettings) -> Iterator[tuple[WorkLoop, Shutdown]]:
+    """A worker ready to run, and the switch that stops it."""
+    clock = SystemClock()
+    registry = open_registry(settings.models)
+    queue = open_queue(settings.connection, settings.lease_seconds)
+    shutdown = Shutdown(clock, settings.grace)
+    beat = _heartbeat(settings.health_file)
+    try:
+        engine = open_engine(settings, registry)
+        services = JobServices(
+            queue=queue,
+            storage=open_storage(settings.connection),
+            engine=engine,
+            registry=registry,
+            clock=clock,
+            shutdown=shutdown,
+            worker_id=settings.worker_id,
+            work_dir=_work_dir(settings),
+            output_dir=settings.output_dir,
+            lora_folders=lora_folders(settings.models),
+            fetch_policy=FetchPolicy(allowed_hosts=frozenset(settings.allowed_hosts)),
+            fetch_limits=FetchLimits(max_bytes=settings.max_input_mb * 1_000_000),
+            on_beat=beat,
+        )
+        policy = LoopPolicy(
+            busy=settings.poll_interval,
+            idle=settings.idle_poll_interval,
+            until_idle=settings.until_idle,
+            once=settings.once,
+        )
+        runner = TaskRunner(services)
+        if settings.preload:
+            runner.preload(settings.preload)
+        yield WorkLoop(queue, engine, runner, shutdown, settings.worker_id, policy, beat), shutdown
+    finally:
+        queue.close()
+
+
+def lora_folders(folders: ModelFolders) -> tuple[Path, ...]:
+    """Where LoRA files are looked for, in this order."""
+    shipped = SHIPPED_MODELS / "loras"
+    return (shipped,) if folders.user is None else (folders.user / "loras", shipped)
+
+
+def _work_dir(settings: WorkerSettings) -> Path:
+    folder = settings.work_dir or Path(tempfile.gettempdir())
+    _make_folder(folder, "--work-dir")
+    if settings.output_dir is not None:
+        _make_folder(settings.output_dir, "--output-dir")
+    return folder
+
+
+def _make_folder(folder: Path, flag: str) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{flag} {folder} cannot be made ({error.strerror}). Name a folder that you may write.") from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UsageError(f"{flag} {folder} is not writable for this user. Name another folder or change its owner.")
+
+
+def _heartbeat(path: Path | None) -> Callable[[], None]:
+    if path is None:
+        return lambda: None
+    _make_folder(path.parent, "--health-file")
+    return path.touch
+
+
+def _supabase(connection: Connection) -> tuple[str, str, str | None]:
+    if connection.supabase_url is None or connection.token is None:
+        raise UsageError("--supabase-url and a token are needed.")
+    anon = connection.anon_key.get_secret_value() if connection.anon_key else None
+    return connection.supabase_url, connection.token.get_secret_value(), anon

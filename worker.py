@@ -1,0 +1,36 @@
+"""The worker: arguments, settings, wiring, loop, exit status."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from headless.errors import HeadlessError, UsageError
+from headless.logs import configure
+from headless.settings import worker_settings
+from headless.wiring import build_worker
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the worker until it is done or asked to stop."""
+    try:
+        settings = worker_settings(argv)
+        configure(
+            debug=settings.debug,
+            log_format=settings.log_format,
+            stream=sys.stderr,
+            secrets=settings.connection.secrets(),
+        )
+        with build_worker(settings) as (loop, shutdown):
+            shutdown.install()
+            return loop.run()
+    except UsageError as error:
+        print(f"worker.py: {error.message}", file=sys.stderr)
+        return 2
+    except HeadlessError as error:
+        print(f"worker.py: {error.message}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
