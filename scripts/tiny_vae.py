@@ -16,11 +16,11 @@ from scripts.tiny_random import fill_uniform
 
 CONFIG = {"base_dim": 8, "z_dim": 16, "dim_mult": [1, 2, 4, 4], "num_res_blocks": 1}
 CONSTANT = 16.0
-"""Value of the constant channel. It dominates the RMS norm before each head, which keeps that norm nearly linear."""
+"""The constant channel. It dominates the RMS norm before each head, which keeps that norm nearly linear."""
 LATENT_GAIN = 1.5
 """Standard score of a latent that stands for full white."""
 COLOURS = 12
-"""Latent channels 0..11: slot (coarse time, fine time) times red, green, blue."""
+"""Latent channels 0..11: slot (coarse time, fine time) times red, green, blue. 12..15 repeat their greys."""
 NOISE = 0.03
 
 
@@ -34,7 +34,7 @@ def build_vae(rng: np.random.Generator) -> AutoencoderKLWan:
 
 
 def latent_to_rgb() -> tuple[list[list[float]], list[float]]:
-    """Factors [16, 3] and bias [3] that map normalised latents to RGB in -1..1, known from the construction."""
+    """Factors [16, 3] and bias [3] from normalised latents to RGB in -1..1, known from the construction."""
     factors = np.zeros((16, 3))
     for channel in range(COLOURS):
         factors[channel, channel % 3] = 1 / (COLOURS // 3 * LATENT_GAIN)
@@ -58,9 +58,7 @@ def _ends_residual(name: str) -> bool:
 
 
 def _zero(module: torch.nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
-    weight, bias = module.weight, module.bias
-    assert isinstance(weight, torch.Tensor)
-    assert isinstance(bias, torch.Tensor)
+    weight, bias = module.get_parameter("weight"), module.get_parameter("bias")
     weight.zero_()
     bias.zero_()
     return weight, bias
@@ -80,9 +78,7 @@ def _encoder(vae: AutoencoderKLWan) -> None:
     for channel in range(3):
         weight[channel, channel, 2, 1, 1] = 1.0
     bias[3] = CONSTANT
-    half, quarter, eighth = (
-        layer for layer in encoder.down_blocks if type(layer).__name__ == "WanResample"
-    )
+    half, quarter, eighth = (layer for layer in encoder.down_blocks if type(layer).__name__ == "WanResample")
     _pass(encoder.down_blocks[2].conv_shortcut, 8)
     _pass(encoder.down_blocks[4].conv_shortcut, 16)
     _shrink(half.resample[1], {target: [target] for target in range(3)}, {3: 3})
@@ -122,6 +118,10 @@ def _encoder_head(vae: AutoencoderKLWan) -> None:
     for channel in range(COLOURS):
         weight[channel, channel, 2, 1, 1] = gain
         weight[channel, channel + COLOURS, 2, 1, 1] = -gain
+    for frame in range(16 - COLOURS):
+        for channel in range(3 * frame, 3 * frame + 3):
+            weight[COLOURS + frame, channel, 2, 1, 1] = gain / 3
+            weight[COLOURS + frame, channel + COLOURS, 2, 1, 1] = -gain / 3
     bias[16:] = -8.0
     mean, std = vae.config.latents_mean, vae.config.latents_std
     quant, quant_bias = _zero(vae.quant_conv)
@@ -132,7 +132,7 @@ def _encoder_head(vae: AutoencoderKLWan) -> None:
         post[channel, channel] = 1 / (std[channel] * LATENT_GAIN)
         post_bias[channel] = -mean[channel] / (std[channel] * LATENT_GAIN)
     for channel in range(COLOURS, 16):
-        quant[channel, channel] = std[channel]
+        quant[channel, channel] = std[channel] * LATENT_GAIN
         quant_bias[channel] = mean[channel]
         quant[channel + 16, channel + 16] = 1.0
     post_bias[COLOURS] = CONSTANT
@@ -167,9 +167,7 @@ def _split_frames(conv: torch.nn.Module, slots: int, constant: int) -> None:
         weight[frame * dim + constant, constant, 2, 0, 0] = 1.0
 
 
-def _grow(
-    conv: torch.nn.Module, sums: dict[int, list[tuple[int, float]]], copies: dict[int, int]
-) -> None:
+def _grow(conv: torch.nn.Module, sums: dict[int, list[tuple[int, float]]], copies: dict[int, int]) -> None:
     """After a doubling by nearest neighbour this makes it bilinear."""
     weight, _ = _zero(conv)
     smooth = torch.tensor([[1.0, 2.0, 1.0], [2.0, 4.0, 2.0], [1.0, 2.0, 1.0]]) / 16
