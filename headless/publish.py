@@ -1,0 +1,146 @@
+"""From decoded frames to files: video, poster, contact sheet, latents, and the result that describes them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import deque
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from headless.errors import BadOutput
+from headless.job_listener import JobListener
+from headless.media.contact_sheet import Labelled, write_contact_sheet
+from headless.media.fidelity import fidelity
+from headless.media.stills import write_poster
+from headless.media.video import VideoWriter
+from headless.ports import Storage, StoredObject
+from headless.segment import Generation, Picture
+from headless.task import Phase
+
+VIDEO, POSTER, CONTACT_SHEET, LATENTS = "video", "poster", "contact_sheet", "latents"
+_NAMES = {
+    VIDEO: ("video.mp4", "video/mp4"),
+    POSTER: ("poster.webp", "image/webp"),
+    CONTACT_SHEET: ("contact_sheet.webp", "image/webp"),
+    LATENTS: ("latents.safetensors", "application/octet-stream"),
+}
+RESULT = ("result.json", "application/json")
+
+
+@dataclass
+class KeptFrames:
+    """The few frames of a clip that are needed after it has been written: first, quarter points, last."""
+
+    total: int
+    pictures: dict[int, Picture] = field(default_factory=dict)
+
+    def offer(self, index: int, picture: Picture) -> None:
+        """Keep the frame if it is one of those wanted."""
+        if index in {0, self.total // 4, self.total // 2, 3 * self.total // 4, self.total - 1}:
+            self.pictures[index] = picture
+
+    @property
+    def first(self) -> Picture:
+        """Frame 0."""
+        return self.pictures[0]
+
+    @property
+    def last(self) -> Picture:
+        """The last frame."""
+        return self.pictures[self.total - 1]
+
+
+def write_video(
+    generation: Generation, path: Path, fps: int, metadata: dict[str, str], listener: JobListener
+) -> KeptFrames:
+    """Stream the new frames of a clip into `path`. `BadOutput` if the engine gave another number of frames."""
+    head = generation.num_frames - generation.new_frames
+    kept = KeptFrames(generation.new_frames)
+    count = 0
+    with VideoWriter(path, width=generation.width, height=generation.height, fps=fps, metadata=metadata) as video:
+        for picture in generation.frames:
+            if count >= head:
+                video.write(picture)
+                kept.offer(count - head, picture)
+            count += 1
+            listener.on_share(min(count, generation.num_frames), generation.num_frames)
+        if count != generation.num_frames:
+            raise BadOutput(f"The engine decoded {count} frames instead of {generation.num_frames}. Please report this.")
+    return kept
+
+
+def write_stills(
+    kept: KeptFrames, given: dict[str, Picture], title: str, folder: Path
+) -> None:
+    """Poster and contact sheet into `folder`."""
+    write_poster(kept.pictures[kept.total // 2], folder / _NAMES[POSTER][0])
+    cells = [Labelled(f"given {name.removesuffix('_image')}", picture) for name, picture in given.items()]
+    cells += [Labelled(f"frame {index}", picture) for index, picture in sorted(kept.pictures.items())]
+    write_contact_sheet(cells, folder / _NAMES[CONTACT_SHEET][0], title=title)
+
+
+def scores(kept: KeptFrames, generation: Generation, given: dict[str, Picture]) -> dict[str, Any]:
+    """PSNR in dB and SSIM of the first and last frame against the given images.
+
+    The end is the frame that stands for the end image: in end-frame mode `extra_latent` the one that is dropped.
+    A continuation shows no start image, so it has no start score.
+    """
+    result: dict[str, Any] = {}
+    if "start_image" in given and generation.new_frames == generation.num_frames:
+        result["start"] = fidelity(kept.first, given["start_image"]).as_json()
+    if "end_image" in given:
+        dropped = generation.end_frame()
+        result["end"] = fidelity(kept.last if dropped is None else dropped, given["end_image"]).as_json()
+        result["end"]["frame"] = "last" if dropped is None else "dropped"
+        if dropped is not None:
+            result["last"] = fidelity(kept.last, given["end_image"]).as_json()
+    return result
+
+
+class Publisher:
+    """Uploads the files of one attempt under its prefix, and copies them where the operator wants them."""
+
+    def __init__(self, storage: Storage, prefix: str, folder: Path, listener: JobListener) -> None:
+        self._storage = storage
+        self._prefix = prefix
+        self._folder = folder
+        self._listener = listener
+        self._stored: dict[str, StoredObject] = {}
+
+    def upload(self) -> dict[str, Any]:
+        """Upload every file that is there; name -> key, sha256, size. Raises `StorageUnavailable`."""
+        present = [(name, file, kind) for name, (file, kind) in _NAMES.items() if (self._folder / file).exists()]
+        self._listener.on_phase(Phase.UPLOADING)
+        for done, (name, file, kind) in enumerate(present, 1):
+            self._stored[name] = self._storage.put(f"{self._prefix}/{file}", self._folder / file, kind)
+            self._listener.on_share(done, len(present))
+        return {
+            name: {"key": stored.key, "sha256": stored.sha256, "bytes": stored.size}
+            for name, stored in self._stored.items()
+        }
+
+    @property
+    def video(self) -> StoredObject:
+        """The uploaded video."""
+        return self._stored[VIDEO]
+
+    def upload_result(self, result: dict[str, Any]) -> None:
+        """Upload the result as JSON beside the video."""
+        file, kind = RESULT
+        path = self._folder / file
+        path.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        self._storage.put(f"{self._prefix}/{file}", path, kind)
+
+    def keep_copies(self, folder: Path, task_id: str, result: dict[str, Any]) -> None:
+        """Leave the files in `folder` as `<task>.mp4`, `<task>.poster.webp` and so on, and the result last."""
+        local = json.loads(json.dumps(result))
+        for name, (file, _) in _NAMES.items():
+            if name in local["files"]:
+                suffix = Path(file).suffix
+                target = f"{task_id}{suffix}" if name == VIDEO else f"{task_id}.{name}{suffix}"
+                shutil.copyfile(self._folder / file, folder / target)
+                local["files"][name]["name"] = target
+        text = json.dumps(local, indent=2, ensure_ascii=False) + "\n"
+        (folder / f"{task_id}.json").write_text(text, encoding="utf-8")

@@ -1,0 +1,128 @@
+"""Arguments, variables and secrets of the worker."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from headless.errors import UsageError
+from headless.settings import worker_settings
+
+TOKEN = "sb_secret_0123456789abcdef"
+URL = "https://project.supabase.co"
+
+
+def test_a_local_queue_needs_nothing_else(tmp_path: Path) -> None:
+    settings = worker_settings(["--local", str(tmp_path)], {})
+    assert settings.connection.local == tmp_path
+    assert settings.memory == "auto"
+    assert settings.worker_id
+
+
+def test_every_option_may_come_from_the_environment(tmp_path: Path) -> None:
+    settings = worker_settings(
+        [],
+        {
+            "SUPABASE_URL": URL + "/",
+            "SUPABASE_SECRET_KEY": TOKEN,
+            "HEADLESS_WORKER": "gpu-7",
+            "HEADLESS_UNTIL_IDLE": "yes",
+            "HEADLESS_POLL_INTERVAL": "0.5",
+            "HEADLESS_OUTPUT_DIR": str(tmp_path),
+            "HEADLESS_ALLOW_HOSTS": "10.0.0.5:9000, files.internal",
+            "HEADLESS_DEBUG": "1",
+        },
+    )
+    assert settings.connection.supabase_url == URL
+    assert settings.connection.secrets() == (TOKEN,)
+    assert settings.worker_id == "gpu-7"
+    assert settings.until_idle
+    assert settings.debug
+    assert settings.poll_interval == 0.5
+    assert settings.output_dir == tmp_path
+    assert settings.allowed_hosts == ("10.0.0.5:9000", "files.internal")
+
+
+def test_an_argument_wins_over_its_variable() -> None:
+    settings = worker_settings(["--local", "a", "--worker", "b", "--no-debug"], {"HEADLESS_WORKER": "c", "HEADLESS_DEBUG": "1"})
+    assert settings.worker_id == "b"
+    assert not settings.debug
+
+
+@pytest.mark.parametrize(
+    ("argv", "environ"),
+    [
+        (["--supabase-access-token-file", "FILE"], {}),
+        ([], {"SUPABASE_ACCESS_TOKEN_FILE": "FILE"}),
+        (["--supabase-secret-key-file", "FILE"], {}),
+        ([], {"SUPABASE_SECRET_KEY_FILE": "FILE"}),
+    ],
+)
+def test_a_token_may_come_from_a_file(tmp_path: Path, argv: list[str], environ: dict[str, str]) -> None:
+    path = tmp_path / "token"
+    path.write_text(f"{TOKEN}\n", encoding="utf-8")
+    put = {k: v.replace("FILE", str(path)) if v == "FILE" else v for k, v in environ.items()}
+    settings = worker_settings(["--supabase-url", URL, *(str(path) if a == "FILE" else a for a in argv)], put)
+    assert settings.connection.token is not None
+    assert settings.connection.token.get_secret_value() == TOKEN
+
+
+def test_an_access_token_wins_over_a_secret_key() -> None:
+    environ = {"SUPABASE_URL": URL, "SUPABASE_SECRET_KEY": TOKEN, "SUPABASE_ACCESS_TOKEN": "of-a-user"}
+    token = worker_settings([], environ).connection.token
+    assert token is not None
+    assert token.get_secret_value() == "of-a-user"
+
+
+def test_settings_never_show_a_token() -> None:
+    settings = worker_settings(["--supabase-url", URL, "--supabase-access-token", TOKEN], {})
+    assert TOKEN not in repr(settings)
+    assert TOKEN not in str(settings)
+
+
+@pytest.mark.parametrize(
+    ("argv", "environ", "says"),
+    [
+        ([], {}, "--local DIR"),
+        (["--local", "a", "--supabase-url", URL], {}, "Name one queue"),
+        (["--supabase-url", URL], {}, "SUPABASE_SECRET_KEY"),
+        (["--supabase-url", "project.supabase.co"], {}, "https://"),
+        (["--local", "a", "--poll-interval", "often"], {}, "--poll-interval 'often'"),
+        (["--local", "a", "--poll-interval", "nan"], {}, "--poll-interval 'nan'"),
+        (["--local", "a", "--grace", "-1"], {}, "from 0 to"),
+        (["--local", "a", "--memory", "mmgp:9"], {}, "auto, resident, swap"),
+        (["--local", "a", "--engine", "magic"], {}, "wan, fake"),
+        (["--local", "a", "--log-format", "xml"], {}, "auto, text, json"),
+        (["--local", "a"], {"HEADLESS_ONCE": "perhaps"}, "HEADLESS_ONCE"),
+        (["--supabase-url", URL, "--supabase-access-token-file", "/nowhere/token"], {}, "/nowhere/token"),
+    ],
+)
+def test_wrong_settings_say_what_to_do(argv: list[str], environ: dict[str, str], says: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        worker_settings(argv, environ)
+    assert says in caught.value.message
+
+
+def test_an_empty_token_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "token"
+    path.write_text("\n", encoding="utf-8")
+    with pytest.raises(UsageError, match="is empty"):
+        worker_settings(["--supabase-url", URL, "--supabase-access-token-file", str(path)], {})
+
+
+def test_the_help_names_every_variable_and_no_secret(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        worker_settings(["--help"], {"SUPABASE_ACCESS_TOKEN": TOKEN, "SUPABASE_URL": URL})
+    page = capsys.readouterr().out
+    assert left.value.code == 0
+    assert TOKEN not in page
+    for word in ("--until-idle", "HEADLESS_UNTIL_IDLE", "SUPABASE_ACCESS_TOKEN", "HEADLESS_MODELS_DIR", "exit status"):
+        assert word in page
+
+
+def test_a_mistyped_option_is_bad_use(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        worker_settings(["--local", "a", "--until"], {})
+    assert left.value.code == 2
+    assert "--until" in capsys.readouterr().err
