@@ -202,7 +202,8 @@ class ClipPlan:
     """One clip of a chain, in pixel frames unless named latents.
 
     `num_frames` are sampled (the requested length and the tail). After decoding, `head_drop` frames go at
-    the head and `tail_drop` at the end; the `new_frames` that remain begin at frame `start` of the video. `handoff_drop` latents at the end are not handed to the next clip.
+    the head and `tail_drop` at the end; the `new_frames` that remain begin at frame `start` of the video.
+    `handoff_drop` latents at the end are not handed to the next clip.
     """
 
     index: int
