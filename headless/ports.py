@@ -130,15 +130,28 @@ class Engine(Protocol):
         """Versions of what decides the result: engine, torch, device."""
 
 
-@dataclass(frozen=True)
-class ModelDefinition:
+class ModelDefinition(Protocol):
     """One model: the `model` section of its file after inheritance, and the settings beside it."""
 
-    id: str
-    name: str
-    architecture: str
-    model_def: Mapping[str, Any]
-    settings: Mapping[str, Any]
+    @property
+    def id(self) -> str:
+        """The file's stem."""
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+
+    @property
+    def architecture(self) -> str:
+        """Which network it is."""
+
+    @property
+    def model_def(self) -> Mapping[str, Any]:
+        """The `model` section; a patch of `models_def` shows through."""
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """Defaults of its tasks, under the names of parameters where there is one."""
 
 
 class ModelRegistry(Protocol):
