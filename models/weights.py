@@ -93,7 +93,7 @@ def _infer(
         return infer({name: source.infos[file].shape for name, file in stored.items()})
     except (KeyError, ValueError) as error:
         raise WeightsError(
-            f"{source.path} is not such a model: it lacks {error}; its first tensors are {_some(source.infos)}"
+            f"{source.path} is no such model: it lacks {error}; its first tensors are {_some(source.infos)}"
         ) from error
 
 

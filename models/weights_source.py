@@ -118,7 +118,7 @@ def read_raw_header(path: Path) -> dict[str, Any]:
 def _refuse_by_name(path: Path) -> None:
     if path.suffix in {".pth", ".pt", ".bin", ".ckpt"}:
         raise WeightsError(
-            f"{path} is a pickle, which can run code when it is read. Convert it once, on a machine you trust: "
+            f"{path} is a pickle, which can run code when read. Convert it once, on a machine you trust: "
             'python -c "import torch, safetensors.torch as s; '
             f"t = torch.load('{path.name}', weights_only=True); "
             f"s.save_file({{k: v.contiguous() for k, v in t.items()}}, '{path.stem}.safetensors')\""
