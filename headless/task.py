@@ -151,7 +151,7 @@ class NewTask:
 
 @dataclass(frozen=True)
 class TaskView:
-    """A task's row as a user sees it. Times are ISO 8601 in UTC."""
+    """A task's row as a user sees it. Times are ISO 8601 in UTC; `origin` is the task that this one copies."""
 
     id: str
     task_type: str
@@ -172,3 +172,4 @@ class TaskView:
     result: Mapping[str, Json] | None = None
     generation_started_at: str | None = None
     generation_processed_at: str | None = None
+    origin: str | None = None

@@ -19,7 +19,7 @@ INT32: Final = 2**31
 
 
 def encode_params(params: Json) -> str:
-    """JSON text of a task's parameters, characters kept as they are. `BadParams` says what cannot be stored."""
+    """JSON text of a task's parameters, characters kept. `BadParams` says what cannot be stored."""
     return _encode("params", params)
 
 
@@ -122,7 +122,9 @@ def _check_text(field: str, text: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise BadParams(f"{field} holds half a surrogate pair in {_shown(text)}: not valid Unicode") from error
+        raise BadParams(
+            f"{field} holds half a surrogate pair in {_shown(text)}: not valid Unicode"
+        ) from error
 
 
 def _shown(value: object) -> str:

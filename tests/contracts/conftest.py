@@ -1,4 +1,7 @@
-"""Every implementation of a seam, by name. Add a name here and a fixture `<name>_queue_harness` or `<name>_storage_harness`."""
+"""Every implementation of a seam, by name.
+
+To add one: its name here, and a fixture `<name>_queue_harness` or `<name>_storage_harness`.
+"""
 
 from __future__ import annotations
 

@@ -11,7 +11,10 @@ from headless.ports import Storage, TaskQueue
 
 @dataclass(frozen=True)
 class AttemptRow:
-    """One row of `task_attempts`. `outcome` is running, completed, failed, retried, released, crashed or cancelled."""
+    """One row of `task_attempts`.
+
+    `outcome` is running, completed, failed, retried, released, crashed or cancelled.
+    """
 
     attempt: int
     worker_id: str
@@ -43,7 +46,7 @@ class QueueHarness(Protocol):
         """Another connection to the same queue; the harness closes it."""
 
     def other_owner(self) -> TaskQueue:
-        """The same queue for another user: what it enqueues belongs to that user, but it claims like `queue`."""
+        """The same queue for another user: what it enqueues belongs to that user; it claims like `queue`."""
 
     def attempts(self, task_id: str) -> list[AttemptRow]:
         """The task's attempts, oldest first."""
