@@ -40,7 +40,7 @@ class LocalStorage:
         self._remove_abandoned()
 
     def put(self, key: str, source: Path, content_type: str) -> StoredObject:
-        """Store a file and verify it. A key that exists with the same bytes is fine; other bytes: `Unsafe`."""
+        """Store a file and verify it. An existing key with the same bytes is fine; other bytes: `Unsafe`."""
         del content_type  # A file's type is told by the extension in its key.
         with _translated(f"storing {key!r} under {self.root}"):
             target = self._path(key)

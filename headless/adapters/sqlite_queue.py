@@ -12,6 +12,7 @@ from headless import keys
 from headless.adapters import sqlite_claims, sqlite_settle, sqlite_tasks, sqlite_views
 from headless.adapters.sqlite_file import SqliteFile
 from headless.adapters.stored_values import (
+    check_delay,
     check_name,
     check_new_task,
     clean_text,
@@ -136,11 +137,12 @@ class SqliteQueue:
             task = clean_text(task_id)
             return sqlite_settle.fail(db, self._now(), task, attempt, kind, text, retry)
 
-    def release(self, task_id: str, attempt: int, reason: str) -> FencedAnswer:
-        """Give the task back; its attempt is not charged."""
+    def release(self, task_id: str, attempt: int, reason: str, delay_seconds: float = 0.0) -> FencedAnswer:
+        """Give the task back; its attempt is not charged, and nobody claims it for `delay_seconds`."""
+        check_delay("delay_seconds", delay_seconds)
         with self.file.transaction() as db:
             task = clean_text(task_id)
-            return sqlite_settle.release(db, self._now(), task, attempt, clean_text(reason))
+            return sqlite_settle.release(db, self._now(), task, attempt, clean_text(reason), delay_seconds)
 
     def enqueue(self, task: NewTask) -> str:
         """Queue a task and return its id; `BadParams` says what cannot be queued."""

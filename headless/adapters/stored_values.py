@@ -44,7 +44,7 @@ def check_new_task(task: NewTask) -> None:
     for parent in task.dependant_on:
         check_name("dependant_on", parent)
     _check_priority(task.priority)
-    _check_delay(task.run_after_seconds)
+    check_delay("run_after_seconds", task.run_after_seconds)
 
 
 def check_name(field: str, value: object, longest: int = MAX_NAME) -> None:
@@ -61,11 +61,10 @@ def _check_priority(value: object) -> None:
         )
 
 
-def _check_delay(value: object) -> None:
+def check_delay(field: str, value: object) -> None:
+    """Refuse a delay that is not a number of seconds from 0 to a year."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MAX_DELAY_SECONDS:
-        raise BadParams(
-            f"run_after_seconds is {_shown(value)}; it must be a number from 0 to {MAX_DELAY_SECONDS:.0f}"
-        )
+        raise BadParams(f"{field} is {_shown(value)}; it must be a number from 0 to {MAX_DELAY_SECONDS:.0f}")
 
 
 def _encode(field: str, value: object) -> str:
