@@ -39,7 +39,7 @@ END_FRAME_MODES: Final = (
 """The modes that can be asked for."""
 
 
-def end_frame_mode(value: str) -> EndFrameMode:
+def mode_named(value: str) -> EndFrameMode:
     """The mode of that name. Raises `ConditioningError` with the legal names."""
     if value not in END_FRAME_MODES:
         names = ", ".join(END_FRAME_MODES)
