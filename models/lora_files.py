@@ -141,5 +141,5 @@ def _missing(name: str, relative: str, folders: Sequence[Path]) -> str:
 
 
 def _shown(name: str) -> str:
-    text = ascii(name.partition("?")[0])
+    text = ascii(re.sub(r"//[^/@]*@", "//", name.partition("?")[0]))
     return text if len(text) <= 120 else text[:117] + "...'"

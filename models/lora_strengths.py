@@ -16,7 +16,7 @@ MAX_STRENGTH: Final = 10.0
 MAX_PHASES: Final = 3
 MAX_VALUES: Final = 100
 LEGAL: Final = f'a number from -{MAX_STRENGTH:g} to {MAX_STRENGTH:g}, or text such as "1;0" or "1;0.5,0.2"'
-_NUMBER: Final = re.compile(r"[+-]?(\d{1,8}(\.\d{0,20})?|\.\d{1,20})", re.ASCII)
+_NUMBER: Final = re.compile(r"[+-]?(\d{1,8}(\.\d{0,20})?|\.\d{1,20})(e[+-]?\d{1,3})?", re.ASCII)
 
 
 def parse_strengths(value: object) -> Strengths:
