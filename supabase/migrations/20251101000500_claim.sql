@@ -1,0 +1,196 @@
+-- The claim: one task or nothing, in an order that is fair and keeps models loaded.
+
+-- Locks the best task that is due, queued or left behind by a worker whose lease expired, and returns its id.
+-- Order: priority, then the loaded model (until a task has waited for p_affinity), then the owner with the
+-- fewest running tasks, then age. A lane is one owner at one priority; lanes are found by jumping through the
+-- index, so ten thousand tasks of one owner cost no more than one. Of each lane only the first p_window tasks
+-- are compared, plus as many for the model that the worker has loaded. Locked rows are skipped: with p_window
+-- of them locked at once this finds nothing, and the caller asks again with a wider window.
+create or replace function gpu_queue.lock_best(p_owner text, p_model text, p_affinity interval, p_window integer)
+returns uuid
+language sql volatile set search_path = ''
+as $$
+  with recursive lanes as (
+    (select t.owner, t.priority from public.tasks t
+     where t.status = 'Queued' and t.waiting_for = 0
+       and t.owner between coalesce(p_owner, '') and coalesce(p_owner, '~')
+     order by t.owner, t.priority limit 1)
+    union all
+    select next.owner, next.priority
+    from lanes cross join lateral (
+      select t.owner, t.priority from public.tasks t
+      where t.status = 'Queued' and t.waiting_for = 0
+        and (t.owner, t.priority) > (lanes.owner, lanes.priority)
+        and t.owner <= coalesce(p_owner, '~')
+      order by t.owner, t.priority limit 1
+    ) next
+  ), candidates as (
+    select head.id
+    from lanes cross join lateral (
+      select t.id from public.tasks t
+      where t.status = 'Queued' and t.waiting_for = 0 and t.owner = lanes.owner
+        and t.priority = lanes.priority and t.run_after <= now()
+      order by t.sequence limit p_window
+    ) head
+    union
+    select warm.id
+    from lanes cross join lateral (
+      select t.id from public.tasks t
+      where t.status = 'Queued' and t.waiting_for = 0 and t.owner = lanes.owner
+        and t.priority = lanes.priority and t.model = p_model and t.run_after <= now()
+      order by t.sequence limit p_window
+    ) warm
+    union
+    (select t.id from public.tasks t
+     where t.status = 'In Progress' and t.lease_expires_at <= now() and (p_owner is null or t.owner = p_owner)
+     order by t.lease_expires_at limit p_window)
+  ), running as (
+    select t.owner, count(*) as tasks from public.tasks t
+    where t.status = 'In Progress' and t.lease_expires_at > now()
+    group by t.owner
+  ), picked as materialized (
+    select t.id
+    from candidates
+    join public.tasks t on t.id = candidates.id
+    left join running on running.owner = t.owner
+    where (t.status = 'Queued' and t.waiting_for = 0 and t.run_after <= now())
+       or (t.status = 'In Progress' and t.lease_expires_at <= now())
+    order by t.cancel_requested desc, t.priority desc,
+      (p_model is not null and t.model is distinct from p_model and t.created_at > now() - p_affinity),
+      coalesce(running.tasks, 0), t.sequence
+    limit 1
+    for update of t skip locked
+  )
+  select picked.id from picked
+$$;
+
+create or replace function gpu_queue.lease() returns interval
+language sql stable set search_path = ''
+as $$ select make_interval(secs => s.lease_seconds) from gpu_queue.settings s $$;
+
+-- What a worker is told about the task it holds.
+create or replace function gpu_queue.describe_claim(p_task public.tasks) returns jsonb
+language sql stable set search_path = ''
+as $$
+  select jsonb_build_object(
+    'task_id', p_task.id,
+    'attempt', p_task.fence,
+    'task_type', p_task.task_type,
+    'params', p_task.params,
+    'owner', p_task.owner,
+    'project_id', p_task.project_id,
+    'lease_seconds', extract(epoch from gpu_queue.lease()),
+    'input_prefix', concat_ws('/', 'inputs', p_task.owner),
+    'output_prefix', concat_ws('/', 'outputs', p_task.owner, p_task.id, p_task.fence),
+    'checkpoints', coalesce((
+      select jsonb_agg(jsonb_build_object(
+        'index', s.index, 'input_hash', s.input_hash, 'object_key', s.object_key) order by s.index)
+      from public.task_segments s where s.task_id = p_task.id), '[]'))
+$$;
+
+create or replace function gpu_queue.hand_over(
+  p_task_id uuid, p_worker_id text, p_claim_id text, p_capability jsonb
+) returns jsonb
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  task public.tasks;
+begin
+  update public.tasks t
+  set status = 'In Progress', worker_id = p_worker_id, claim_id = p_claim_id,
+      fence = t.fence + 1, attempts = t.attempts + 1, lease_expires_at = now() + gpu_queue.lease(),
+      generation_started_at = now(), phase = 'claimed', progress = '{}', progressed_at = now(),
+      error_class = null, error_message = null
+  where t.id = p_task_id
+  returning t.* into task;
+  insert into public.task_attempts (task_id, attempt, worker_id, claim_id, capability)
+  values (task.id, task.fence, p_worker_id, p_claim_id, p_capability);
+  return gpu_queue.describe_claim(task);
+end
+$$;
+
+-- Notes that a worker is alive, at most every five seconds where nothing about it changed.
+create or replace function gpu_queue.note_worker(p_owner text, p_worker_id text, p_capability jsonb) returns void
+language sql volatile set search_path = ''
+as $$
+  insert into public.workers as w (owner, worker_id, loaded_model, capability)
+  values (p_owner, p_worker_id, p_capability ->> 'loaded_model', p_capability)
+  on conflict (owner, worker_id) do update
+  set loaded_model = excluded.loaded_model, capability = excluded.capability, last_seen_at = now()
+  where w.last_seen_at < now() - interval '5 seconds' or w.capability <> excluded.capability
+$$;
+
+-- The answer to a claim that was made before: the same task while that attempt owns it, otherwise nothing.
+create or replace function gpu_queue.repeat_claim(p_scope text, p_worker_id text, p_attempt public.task_attempts)
+returns jsonb
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  task public.tasks;
+begin
+  update public.tasks t set lease_expires_at = now() + gpu_queue.lease()
+  where t.id = p_attempt.task_id and t.fence = p_attempt.attempt and t.status = 'In Progress'
+    and t.worker_id = p_worker_id and (p_scope is null or t.owner = p_scope)
+  returning t.* into task;
+  if not found then
+    return null;
+  end if;
+  return gpu_queue.describe_claim(task);
+end
+$$;
+
+-- Locks the next task that may be handed out. Tasks of vanished workers that may not go on, because they were
+-- cancelled or crashed too often, are settled on the way.
+create or replace function gpu_queue.lock_next(p_scope text, p_model text) returns uuid
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  affinity interval;
+  task public.tasks;
+  found_id uuid;
+begin
+  select make_interval(secs => s.affinity_seconds) into affinity from gpu_queue.settings s;
+  loop
+    found_id := coalesce(
+      gpu_queue.lock_best(p_scope, p_model, affinity, 16),
+      gpu_queue.lock_best(p_scope, p_model, affinity, 1024));
+    select t.* into task from public.tasks t where t.id = found_id;
+    if not found then
+      return null;
+    elsif task.status = 'Queued' or gpu_queue.bury_attempt(task) then
+      return task.id;
+    end if;
+  end loop;
+end
+$$;
+
+create or replace function gpu_queue.claim(p_worker_id text, p_claim_id text, p_capability jsonb) returns jsonb
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  scope text := gpu_queue.scope();
+  capability jsonb := coalesce(p_capability, '{}');
+  earlier public.task_attempts;
+  task_id uuid;
+begin
+  perform gpu_queue.require_text('worker_id', p_worker_id, 200);
+  perform gpu_queue.require_text('claim_id', p_claim_id, 200);
+  -- Two copies of one claim, in flight together, must not take two tasks.
+  perform pg_advisory_xact_lock(hashtextextended(p_claim_id, 0));
+  select a.* into earlier from public.task_attempts a where a.claim_id = p_claim_id;
+  if found then
+    return gpu_queue.repeat_claim(scope, p_worker_id, earlier);
+  end if;
+  perform gpu_queue.note_worker(coalesce(scope, 'service'), p_worker_id, capability);
+  task_id := gpu_queue.lock_next(scope, capability ->> 'loaded_model');
+  if task_id is null then
+    return null;
+  end if;
+  return gpu_queue.hand_over(task_id, p_worker_id, p_claim_id, capability);
+end
+$$;
+
+create or replace function public.claim_task_v1(worker_id text, claim_id text, capability jsonb default '{}')
+returns jsonb
+language sql volatile security definer set search_path = '' set jit = off
+as $$ select gpu_queue.claim(worker_id, claim_id, capability) $$;
