@@ -109,9 +109,11 @@ def _fill(
     parameter_of = {file: name for name, file in stored.items()}
     for file, tensor in source.read(list(parameter_of)):
         name = parameter_of[file]
-        value = _reshaped(source, file, tensor, parameters[name].shape).to(device, dtype_of(name))
+        shaped = _reshaped(source, file, tensor, parameters[name].shape)
+        # Torch's own memory, not the reader's: kernels round differently where memory is aligned differently.
+        value = torch.empty(shaped.shape, dtype=dtype_of(name), device=device).copy_(shaped)
         owner, _, leaf = name.rpartition(".")
-        filled = torch.nn.Parameter(value.contiguous(), requires_grad=False)
+        filled = torch.nn.Parameter(value, requires_grad=False)
         setattr(model.get_submodule(owner), leaf, filled)
     model.eval()
 

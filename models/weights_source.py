@@ -15,12 +15,11 @@ import torch
 from safetensors import safe_open
 
 from models.errors import WeightsError
+from models.safetensors_header import Header, NotSafetensors, read_header
 
 WHOLE_FILES = ("diffusion_pytorch_model.safetensors", "model.safetensors")
 READABLE_TYPES = frozenset({"F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2"})
 """Plain floating point. F8 here is an unscaled cast; scaled F8 is known by its companion keys."""
-_LENGTH_BYTES = 8
-_LARGEST_HEADER = 100_000_000
 
 
 @dataclass(frozen=True)
@@ -82,37 +81,28 @@ def _join(path: Path, parts: list[Path], config: Mapping[str, Any] | None) -> Te
     for part in parts:
         if not part.is_file():
             raise FileNotFoundError(f"{part} does not exist, but the index beside it names it")
-        for name, info in read_header(part).items():
+        for name, info in read_tensor_infos(part).items():
             files[name], infos[name] = part, info
     return TensorSource(path, files, infos, config)
 
 
-def read_header(path: Path) -> dict[str, TensorInfo]:
+def read_tensor_infos(path: Path) -> dict[str, TensorInfo]:
     """Names, types and shapes from a .safetensors header, without reading a tensor."""
-    content = read_raw_header(path)
-    content.pop("__metadata__", None)
-    return {name: TensorInfo(entry["dtype"], tuple(entry["shape"])) for name, entry in content.items()}
+    tensors = _header(path).tensors
+    return {name: TensorInfo(entry.dtype, entry.shape) for name, entry in tensors.items()}
 
 
 def read_raw_header(path: Path) -> dict[str, Any]:
-    """A .safetensors header as it stands. Raises `WeightsError` for any other kind of file."""
+    """What a .safetensors header says of the whole file, under `__metadata__`."""
+    return {"__metadata__": _header(path).metadata}
+
+
+def _header(path: Path) -> Header:
     _refuse_by_name(path)
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(_LENGTH_BYTES), "little")
-        text = file.read(length) if 0 < length <= _LARGEST_HEADER else b""
     try:
-        content = json.loads(text)
-    except ValueError as error:
-        raise WeightsError(f"{path} is not a .safetensors file: its header cannot be read") from error
-    if not isinstance(content, dict):
-        raise WeightsError(f"{path} is not a .safetensors file: its header is not a table")
-    end = max((e["data_offsets"][1] for n, e in content.items() if n != "__metadata__"), default=0)
-    if path.stat().st_size != _LENGTH_BYTES + length + end:
-        expected = _LENGTH_BYTES + length + end
-        raise WeightsError(
-            f"{path} is damaged: {path.stat().st_size} bytes, its header says {expected}. Get it again."
-        )
-    return content
+        return read_header(path)
+    except NotSafetensors as error:
+        raise WeightsError(f"{path} is no complete .safetensors file: {error}. Get it again.") from error
 
 
 def _refuse_by_name(path: Path) -> None:

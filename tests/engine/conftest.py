@@ -1,0 +1,83 @@
+"""The engine on the shipped tiny model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from headless.engine.wan import WanEngine
+from headless.segment import Clip, Generation, Picture, SegmentRequest
+from headless.task import Phase
+from models.registry import Registry, load_models_def
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+@dataclass
+class Heard:
+    """An `EngineListener` that remembers everything, and calls `on` at every event."""
+
+    phases: list[Phase] = field(default_factory=list)
+    steps: list[tuple[int, int]] = field(default_factory=list)
+    previews: list[Picture] = field(default_factory=list)
+    on: Callable[[str], None] = lambda event: None
+
+    def on_phase(self, phase: Phase) -> None:
+        self.phases.append(phase)
+        self.on(phase.value)
+
+    def on_step(self, step: int, steps: int, preview: Callable[[], Picture] | None) -> None:
+        self.steps.append((step, steps))
+        if preview is not None:
+            self.previews.append(preview())
+        self.on(f"step {step}")
+
+
+@pytest.fixture
+def registry() -> Registry:
+    return load_models_def(ROOT / "configs")
+
+
+@pytest.fixture
+def engine(registry: Registry) -> WanEngine:
+    return WanEngine(registry, [ROOT / "models"], device="cpu")
+
+
+def picture(height: int = 64, width: int = 64, *, colour: tuple[int, int, int] = (200, 60, 40)) -> Picture:
+    """A bright disc on a gradient: recognisable after the tiny VAE has blurred it."""
+    y, x = np.mgrid[0:height, 0:width]
+    shade = (255 * x / max(width - 1, 1)).astype(np.uint8)
+    image = np.stack([shade, shade[::-1], 255 - shade], axis=-1)
+    image[(y - height / 2) ** 2 + (x - width / 2) ** 2 < (min(height, width) / 4) ** 2] = colour
+    return image.astype(np.uint8)
+
+
+REQUEST = SegmentRequest(
+    model="wan_tiny_i2v",
+    prompt="a red disc over the sea",
+    negative_prompt="blurry",
+    width=64,
+    height=64,
+    num_frames=9,
+    steps=4,
+    guidance_scale=1.0,
+    guidance_scale_2=1.0,
+    flow_shift=5.0,
+    seed=7,
+    end_frame_mode="extra_latent",
+    motion_latent_count=1,
+    svi_pad_empty_frames_with_anchor=False,
+    start_image=picture(),
+)
+
+
+def request(**changes: object) -> SegmentRequest:
+    return replace(REQUEST, **changes)  # type: ignore[arg-type]  # replace() checks the names at run time
+
+
+def frames_of(generation: Generation) -> Clip:
+    return np.stack(list(generation.frames))
