@@ -110,12 +110,12 @@ class Lease:
                     return
                 if not self._worth_sending() and self._sent_at + self._interval > self._clock.monotonic():
                     continue
-                progress = self._progress
-            self._renew(progress)
+                progress, began = self._progress, self._clock.monotonic()
+            self._renew(progress, began)
             if self._answer is RenewAnswer.LOST:
                 return
 
-    def _renew(self, progress: Progress) -> None:
+    def _renew(self, progress: Progress, began: float) -> None:
         try:
             answer = self._queue.renew(self._claim.task_id, self._claim.attempt, progress)
         except QueueUnavailable as error:
@@ -123,6 +123,6 @@ class Lease:
             answer = self._answer
         self._on_beat()
         with self._changed:
-            self._sent, self._sent_at = progress, self._clock.monotonic()
+            self._sent, self._sent_at = progress, began
             if self._answer is not RenewAnswer.CANCEL or answer is RenewAnswer.LOST:
                 self._answer = answer

@@ -1,0 +1,160 @@
+"""When the loop looks, rests and stops."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from headless.adapters.fake_engine import FakeEngine
+from headless.errors import QueueUnavailable
+from headless.loop import LoopPolicy, WorkLoop
+from headless.settle import Outcome, Settled
+from headless.shutdown import Shutdown
+from headless.task import Capability, Claim, NewTask
+from headless.wiring import SHIPPED_CONFIGS
+from models.registry import load_models_def
+from tests.worker.fake_clock import FakeClock
+from tests.worker.signalling_queue import SignallingQueue
+
+
+class Rig:
+    """A loop over a real queue whose tasks end as `end` says."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.queue = SignallingQueue(self.clock)
+        self.shutdown = Shutdown(self.clock, grace=30)
+        self.ran: list[str] = []
+        self.beats = 0
+        self.end: Callable[[Claim], Settled] = self.complete
+
+    def complete(self, claim: Claim) -> Settled:
+        self.queue.complete(claim.task_id, claim.attempt, f"{claim.output_prefix}/video.mp4", "0" * 64, {})
+        return Settled(Outcome.DONE)
+
+    def run_task(self, claim: Claim) -> Settled:
+        self.ran.append(claim.task_id)
+        return self.end(claim)
+
+    def beat(self) -> None:
+        self.beats += 1
+
+    def loop(self, queue: SignallingQueue | None = None, **policy: object) -> WorkLoop:
+        engine = FakeEngine(load_models_def(SHIPPED_CONFIGS), self.clock)
+        made = LoopPolicy(busy=0.001, idle=0.002, **policy)  # type: ignore[arg-type]  # keyword bundle of one dataclass
+        return WorkLoop(queue or self.queue, engine, self.run_task, self.shutdown, "w", made, self.beat)
+
+
+@pytest.fixture
+def rig() -> Iterator[Rig]:
+    made = Rig()
+    yield made
+    made.queue.close()
+
+
+def _queue(rig: Rig, count: int) -> list[str]:
+    return [rig.queue.enqueue(NewTask(params={"prompt": str(n)})) for n in range(count)]
+
+
+def test_until_idle_runs_everything_in_order(rig: Rig) -> None:
+    ids = _queue(rig, 3)
+    assert rig.loop(until_idle=True).run() == 0
+    assert rig.ran == ids
+    assert rig.beats >= 3
+
+
+def test_until_idle_waits_for_a_task_that_is_not_due(rig: Rig) -> None:
+    rig.queue.enqueue(NewTask(params={"prompt": "later"}, run_after_seconds=50))
+
+    class Hurried(SignallingQueue):
+        """The same queue; each empty look lets ten seconds pass."""
+
+        def claim(self, worker_id: str, claim_id: str, capability: Capability) -> Claim | None:
+            claim = super().claim(worker_id, claim_id, capability)
+            if claim is None:
+                rig.clock.advance(10)
+            return claim
+
+    rig.queue.__class__ = Hurried
+    assert rig.loop(until_idle=True).run() == 0
+    assert len(rig.ran) == 1
+
+
+def test_once_runs_one(rig: Rig) -> None:
+    ids = _queue(rig, 2)
+    assert rig.loop(once=True).run() == 0
+    assert rig.ran == ids[:1]
+
+
+def test_a_stop_ends_the_loop_after_the_current_task(rig: Rig) -> None:
+    ids = _queue(rig, 2)
+
+    def stop(claim: Claim) -> Settled:
+        rig.shutdown.request()
+        return rig.complete(claim)
+
+    rig.end = stop
+    assert rig.loop().run() == 0
+    assert rig.ran == ids[:1]
+
+
+@pytest.mark.parametrize("policy", ["until_idle", "once"])
+def test_a_machine_that_cannot_run_a_task_stops_with_1(rig: Rig, policy: str) -> None:
+    _queue(rig, 2)
+    rig.end = lambda claim: Settled(Outcome.UNFIT, "no room")
+    assert rig.loop(**{policy: True}).run() == 1
+    assert len(rig.ran) == 1
+
+
+def test_failures_do_not_stop_the_loop(rig: Rig) -> None:
+    _queue(rig, 3)
+
+    def fail(claim: Claim) -> Settled:
+        rig.queue.fail(claim.task_id, claim.attempt, "BAD_PARAMS", "no", retry=False)
+        return Settled(Outcome.FAILED)
+
+    rig.end = fail
+    assert rig.loop(until_idle=True).run() == 0
+    assert len(rig.ran) == 3
+
+
+def test_a_claim_whose_answer_was_lost_is_repeated_with_the_same_id(rig: Rig) -> None:
+    ids = _queue(rig, 1)
+    seen: list[str] = []
+
+    class Lossy(SignallingQueue):
+        """The same queue; the answer of the first claim never arrives."""
+
+        def claim(self, worker_id: str, claim_id: str, capability: Capability) -> Claim | None:
+            claim = super().claim(worker_id, claim_id, capability)
+            seen.append(claim_id)
+            if len(seen) == 1:
+                raise QueueUnavailable("the answer was lost")
+            return claim
+
+    rig.queue.__class__ = Lossy
+    assert rig.loop(until_idle=True).run() == 0
+    assert rig.ran == ids
+    assert seen[0] == seen[1]
+    assert seen[2] != seen[1]
+    view = rig.queue.get(ids[0])
+    assert view is not None
+    assert view.attempts == 1
+
+
+def test_a_queue_out_of_reach_is_no_reason_to_stop(rig: Rig) -> None:
+    ids = _queue(rig, 1)
+    failures = iter([True, True])
+
+    class Flaky(SignallingQueue):
+        """The same queue; it cannot say how much waits, twice."""
+
+        def queued(self) -> int:
+            if next(failures, False):
+                raise QueueUnavailable("down")
+            return super().queued()
+
+    rig.queue.__class__ = Flaky
+    assert rig.loop(until_idle=True).run() == 0
+    assert rig.ran == ids
