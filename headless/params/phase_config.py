@@ -14,7 +14,7 @@ from models.lora_strengths import LEGAL, MAX_PHASES, parse_strengths
 
 _CONFIG: Final = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
 Guidance = Annotated[float, Field(ge=0, le=30)]
-Solver = Literal["unipc", "dpm++", "euler"]
+Solver = Literal["unipc", "dpm++", "euler", "euler_wan2gp"]
 
 
 def _tuple(value: object) -> object:

@@ -1,0 +1,210 @@
+"""What the model is told about known frames: which inputs act, and in which end-frame mode."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from headless.errors import BadParams
+from headless.media.guard import redact_url
+from headless.params.generate import GenerateParams
+from headless.params.references import is_task_id
+from headless.planning.ledger import Ledger
+from headless.ports import ModelDefinition
+from wan2gp_patch.frames import FRAMES_PER_LATENT, Continuation, EndFrameMode, Source
+
+DEFAULT_MODE: Final = EndFrameMode.EXTRA_LATENT
+DEFAULT_OVERLAP: Final = 4
+DEFAULT_MOTION_LATENTS: Final = 1
+_NEUTRAL: Final = {
+    "start_latent_strength": 1.0,
+    "end_latent_strength": 1.0,
+    "augment_empty_frames": 0.0,
+    "noise_augmentation": 0.0,
+}
+"""Options of the plain image-to-video path, and the values at which they do nothing."""
+
+
+@dataclass(frozen=True)
+class ImagePlan:
+    """Inputs that act, by field, and how. `end_frame_mode` is what an end image uses, also without one."""
+
+    svi2pro: bool
+    references: dict[str, str]
+    end_frame_mode: EndFrameMode
+    continuation: Continuation
+    overlap: int
+    motion_latent_count: int
+    pad_with_anchor: bool
+    options: dict[str, float] = field(default_factory=dict)
+    """Strengths of the plain image-to-video path, neutral where it is not taken."""
+
+
+def resolve_images(params: GenerateParams, definition: ModelDefinition, ledger: Ledger) -> ImagePlan:
+    """Decide, refuse what cannot be combined, and write down what does nothing.
+
+    Raises:
+        BadParams: the inputs cannot be combined; the message says why and what to give.
+    """
+    svi = _svi2pro(params, definition)
+    _check_sources(params, svi)
+    mode = _mode(params, definition, svi, ledger)
+    _check_mode(params, svi, mode)
+    overlap, motion = _hand_over(params, definition, svi, mode)
+    continuation = _continuation(params, svi, mode, overlap, motion)
+    references = _acting_references(params, svi, ledger)
+    _check_mask(params, svi)
+    _report_motion(params, continuation, motion, ledger)
+    return ImagePlan(
+        svi2pro=svi,
+        references=references,
+        end_frame_mode=mode,
+        continuation=continuation,
+        overlap=overlap,
+        motion_latent_count=motion,
+        pad_with_anchor=_pad_with_anchor(params, definition, svi, mode, continuation, ledger),
+        options=_options(params, svi, ledger),
+    )
+
+
+def _svi2pro(params: GenerateParams, definition: ModelDefinition) -> bool:
+    own = bool(definition.model_def.get("svi2pro", False))
+    return own if params.svi2pro is None else params.svi2pro
+
+
+def _check_sources(params: GenerateParams, svi: bool) -> None:
+    if svi and params.start_image is None and params.anchor_image is None:
+        asked = "svi2pro is true" if params.svi2pro else f"model {params.model} sets svi2pro"
+        raise BadParams(f"{asked}, which needs to know how things look: give start_image or anchor_image.")
+    if not svi and params.continue_from is not None and is_task_id(params.continue_from):
+        raise BadParams(
+            f"continue_from is the task {params.continue_from}, but only svi2pro continues from the latents "
+            "of a task: give svi2pro true, or the task's video."
+        )
+
+
+def _mode(params: GenerateParams, definition: ModelDefinition, svi: bool, ledger: Ledger) -> EndFrameMode:
+    requested = params.end_frame_mode
+    if params.end_image is None:
+        if requested is not None:
+            ledger.used("end_frame_mode", requested, None, "there is no end_image")
+        return EndFrameMode(requested or definition.model_def.get("end_frame_mode") or DEFAULT_MODE)
+    if not svi and params.start_image is None and params.continue_from is None:
+        if requested == "slot":
+            raise BadParams(
+                'end_frame_mode is "slot", which puts the end behind the latent of a start: '
+                'give start_image, or the mode "in_chunk".'
+            )
+        if requested is not None:
+            why = "an end image without a start image is only understood inside the last chunk"
+            ledger.used("end_frame_mode", requested, EndFrameMode.IN_CHUNK.value, why)
+        return EndFrameMode.IN_CHUNK
+    return EndFrameMode(requested or definition.model_def.get("end_frame_mode") or DEFAULT_MODE)
+
+
+def _check_mode(params: GenerateParams, svi: bool, mode: EndFrameMode) -> None:
+    if params.end_image is None:
+        return
+    in_latents = mode in (EndFrameMode.SLOT, EndFrameMode.EXTRA_LATENT)
+    if svi and params.continue_from is not None and is_task_id(params.continue_from) and not in_latents:
+        raise BadParams(
+            f'end_frame_mode is "{mode}", which works in pixels, and continue_from is a task, which hands '
+            'over latents: give "extra_latent" or "slot", or the task\'s video.'
+        )
+    if not svi and mode is EndFrameMode.SLOT and params.pad_video is not None:
+        raise BadParams(
+            'end_frame_mode is "slot", which has no empty pixels, and pad_video would fill them: leave '
+            'pad_video out, or give "in_chunk", "extra_latent" or "repeat_4".'
+        )
+
+
+def _hand_over(
+    params: GenerateParams, definition: ModelDefinition, svi: bool, mode: EndFrameMode
+) -> tuple[int, int]:
+    """Overlap in frames, and motion latents. A video hands over overlap / 4 latents."""
+    settings, asked = definition.settings, params.motion_latent_count
+    overlap = int(settings.get("overlap", DEFAULT_OVERLAP))
+    motion = int(settings.get("motion_latent_count", DEFAULT_MOTION_LATENTS) if asked is None else asked)
+    from_video = params.continue_from is not None and not is_task_id(params.continue_from)
+    if svi and from_video and (params.end_image is None or mode is EndFrameMode.SLOT):
+        return FRAMES_PER_LATENT * motion, motion
+    return overlap, motion
+
+
+def _continuation(
+    params: GenerateParams, svi: bool, mode: EndFrameMode, overlap: int, motion: int
+) -> Continuation:
+    if params.continue_from is None:
+        return Continuation.nothing()
+    through_latents = (
+        params.end_image is None or is_task_id(params.continue_from) or mode is EndFrameMode.SLOT
+    )
+    return Continuation.latents(motion) if svi and through_latents else Continuation.pixels(overlap)
+
+
+def _acting_references(params: GenerateParams, svi: bool, ledger: Ledger) -> dict[str, str]:
+    """The inputs that act; those that do not are written down."""
+    found = params.references()
+    idle: dict[str, str] = {}
+    if svi:
+        idle |= dict.fromkeys(("pad_video", "known_mask"), "it does nothing with svi2pro")
+        if params.anchor_image is not None and params.start_image not in (None, params.anchor_image):
+            idle["start_image"] = "svi2pro begins with the anchor_image"
+    else:
+        idle["anchor_image"] = "only svi2pro looks at an anchor"
+        if params.continue_from is not None:
+            idle["start_image"] = "the clip begins with the frames that it continues"
+    for name, why in idle.items():
+        if name in found:
+            ledger.used(name, redact_url(found.pop(name)), None, why)
+    return found
+
+
+def _check_mask(params: GenerateParams, svi: bool) -> None:
+    if (
+        not svi
+        and params.known_mask is not None
+        and params.start_image is None
+        and params.continue_from is None
+    ):
+        raise BadParams(
+            "known_mask says which frames of the start are known, and there is none: give start_image, "
+            "or leave known_mask out."
+        )
+
+
+def _report_motion(params: GenerateParams, continuation: Continuation, motion: int, ledger: Ledger) -> None:
+    if params.motion_latent_count is None or continuation.source is Source.LATENTS:
+        return
+    why = "the clip continues from frames" if continuation.source is Source.PIXELS else "it continues nothing"
+    ledger.used("motion_latent_count", motion, None, why)
+
+
+def _pad_with_anchor(
+    params: GenerateParams,
+    definition: ModelDefinition,
+    svi: bool,
+    mode: EndFrameMode,
+    continuation: Continuation,
+    ledger: Ledger,
+) -> bool:
+    asked = params.svi_pad_empty_frames_with_anchor
+    own = bool(definition.model_def.get("svi_pad_empty_frames_with_anchor", False))
+    wanted = own if asked is None else asked
+    has_empty_pixels = (
+        svi
+        and params.end_image is not None
+        and mode is not EndFrameMode.SLOT
+        and continuation.source is not Source.LATENTS
+    )
+    if asked and not has_empty_pixels:
+        why = "only svi2pro with an end image, told in pixels, has empty frames to fill"
+        ledger.used("svi_pad_empty_frames_with_anchor", True, False, why)
+    return wanted and has_empty_pixels
+
+
+def _options(params: GenerateParams, svi: bool, ledger: Ledger) -> dict[str, float]:
+    used = {name: neutral if svi else getattr(params, name) for name, neutral in _NEUTRAL.items()}
+    for name, value in used.items():
+        ledger.used(name, getattr(params, name), value, "it does nothing with svi2pro")
+    return used
