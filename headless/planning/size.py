@@ -55,6 +55,6 @@ def _legal(size: Size, giver: str | None, shape: Size) -> Size:
     if min(size) >= MIN_SIDE and max(size) <= MAX_SIDE and width * height <= MAX_PIXELS:
         return size
     raise BadParams(
-        f"{giver or 'the model'} has the shape {shape[0]} x {shape[1]}, and a clip would be {width} x {height}: "
+        f"{giver or 'the model'} has the shape {shape[0]} x {shape[1]}, and a clip {width} x {height}: "
         f"give width and height, each from {MIN_SIDE} to {MAX_SIDE}, together at most {MAX_PIXELS} pixels."
     )
