@@ -36,6 +36,8 @@ NOISE_AT, KNOWN_AT, MASK_AT, ANCHOR_AT = 0, 64, 128, 129
 ANCHOR = 8.0
 """The constants +ANCHOR and -ANCHOR keep each LayerNorm nearly linear."""
 ANCHORS = 8
+EMPTY_AT = ANCHOR_AT + 2 * ANCHORS
+"""A place that holds nothing. After a LayerNorm it shows the mean that was taken off everywhere."""
 SAME_PLACE, NEAR_IN_TIME, IS_KNOWN = 36.0, 20.0, 14.0
 """How much the attention logits gain at the same place, at the same time, and where the mask says known."""
 DISTURBANCE = 0.05
@@ -110,6 +112,7 @@ def _find_known_frames(attention: Attention) -> None:
     mask_slot = 10
     a.q_bias.view(HEADS, HEAD_DIM)[:, mask_slot] = IS_KNOWN * math.sqrt(HEAD_DIM)
     a.k[mask_slot::HEAD_DIM, MASK_AT] = 1 / _norm_scale()
+    a.k[mask_slot::HEAD_DIM, EMPTY_AT] = -1 / _norm_scale()
     # The RMS norm of queries and keys divides by their size; its weights put that back.
     a.norm_q.fill_(float(a.q_bias.square().mean().sqrt()))
     a.norm_k.fill_(float(a.k_bias.square().mean().sqrt()))
@@ -117,6 +120,7 @@ def _find_known_frames(attention: Attention) -> None:
     a.out.zero_()
     for row in range(64):
         a.v[row, KNOWN_AT + row] = 1 / _norm_scale()
+        a.v[row, EMPTY_AT] = -1 / _norm_scale()
         a.out[NOISE_AT + row, row] = -1.0
 
 
@@ -140,3 +144,4 @@ def _read_velocity(model: WanTransformer3DModel, step: float) -> None:
     for channel in range(16):
         for place in range(4):
             weight[place * 16 + channel, NOISE_AT + 4 * channel + place] = step / _norm_scale()
+            weight[place * 16 + channel, EMPTY_AT] = -step / _norm_scale()
