@@ -69,7 +69,8 @@ class ChunkedEncoder:
         if grid is None:
             everywhere = (slice(None), slice(None))
             chunks = [x for span, skip in passes for x in self._chunks(pixels, span, skip, everywhere)]
-            return quantise(torch.cat(chunks, dim=2))  # type: ignore[no-any-return]
+            moments: Tensor = quantise(torch.cat(chunks, dim=2))
+            return moments
         tiles = [
             [
                 torch.cat(

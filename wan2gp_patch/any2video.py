@@ -16,6 +16,7 @@ from wan2gp_patch.frames import (
     Continuation,
     EndFrameMode,
     floor_to_clip_length,
+    is_clip_length,
     legal_lengths,
     mode_named,
 )
@@ -235,6 +236,11 @@ def _encoded_in_slots(
         raise ConditioningError(
             "pad_video is given, but end-frame mode slot encodes no empty frames; legal are in_chunk, "
             "extra_latent and repeat_4"
+        )
+    if not is_clip_length(images.start_frames):
+        lengths = legal_lengths(images.start_frames)
+        raise ConditioningError(
+            f"start has {images.start_frames} frames, which slot encodes alone; legal are {lengths}"
         )
     start = vae.encode(images.start)
     return latent_conditioning(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import groupby
+from typing import Final
 
 import numpy as np
 import torch
@@ -13,6 +14,8 @@ from torch import Tensor
 from wan2gp_patch.adjustment import Adjustment
 from wan2gp_patch.errors import ConditioningError
 from wan2gp_patch.frames import SIZE_MULTIPLE
+
+CUT_MARGIN: Final = 2e-5
 
 
 def check_size(height: int, width: int) -> None:
@@ -50,7 +53,9 @@ def fit(name: str, pixels: Tensor, height: int, width: int) -> tuple[Tensor, lis
 
 def _lanczos(pixels: Tensor, height: int, width: int) -> Tensor:
     """Resize [3, T, H, W] in 8 bits per channel, as image tools do."""
-    frames = ((pixels + 1) * 127.5).clamp(0, 255).to("cpu", torch.uint8).permute(1, 2, 3, 0)
+    # Levels are cut, not rounded, as the reference does; without the margin 63 of the 256 levels would come
+    # back one lower, because level / 255 * 2 - 1 is not exact in float32.
+    frames = ((pixels + 1) * 127.5 + CUT_MARGIN).clamp(0, 255).to("cpu", torch.uint8).permute(1, 2, 3, 0)
     resized = [
         np.asarray(Image.fromarray(frame).resize((width, height), Image.Resampling.LANCZOS))
         for frame in frames.contiguous().numpy()

@@ -39,4 +39,5 @@ def describe_conditioning(
 def _shape_and_range(tensor: Tensor | None) -> str:
     if tensor is None:
         return "none"
-    return f"{list(tensor.shape)} {tensor.dtype} {tensor.min():.4f}..{tensor.max():.4f} on {tensor.device}"
+    span = f" {tensor.min():.4f}..{tensor.max():.4f}" if tensor.numel() else ""
+    return f"{list(tensor.shape)} {tensor.dtype}{span} on {tensor.device}"

@@ -13,6 +13,7 @@ from wan2gp_patch.frames import (
     FRAMES_PER_LATENT,
     Continuation,
     EndFrameMode,
+    new_frames,
     prefix_frames,
 )
 from wan2gp_patch.latent_layout import latent_conditioning, motion_latents
@@ -71,6 +72,7 @@ def through_pixels(vae: VideoEncoder, clip: EndFrameClip) -> Conditioning:
         continuation = Continuation.latents(0) if clip.has_prefix_video else Continuation.nothing()
     else:
         start, continuation = clip.prefix, Continuation.pixels(clip.overlap)
+        new_frames(clip.num_frames, continuation)
         if anchor is not None and not clip.pad_empty_with_anchor:
             why = "the frames of the prefix video start the clip, and the empty frames are grey"
             adjustments.append(Adjustment("anchor", "an image", None, why))
