@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from headless.media.fetch import FetchLimits
+from headless.loras import LoraSource
 from headless.media.guard import FetchPolicy
 from headless.ports import Clock, Engine, ModelRegistry, Storage, TaskQueue
 from headless.shutdown import Shutdown
@@ -24,8 +25,8 @@ class JobServices:
     shutdown: Shutdown
     worker_id: str
     work_dir: Path
+    loras: LoraSource
     output_dir: Path | None = None
-    lora_folders: tuple[Path, ...] = ()
     fetch_policy: FetchPolicy = field(default_factory=FetchPolicy)
     fetch_limits: FetchLimits = field(default_factory=FetchLimits)
     on_beat: Callable[[], None] = lambda: None

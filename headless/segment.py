@@ -39,7 +39,9 @@ class SegmentRequest:
 
     Sizes are multiples of 16, `num_frames` is 4k+1, pictures already have the size of the clip.
     `phase_steps` splits the steps over the guidance phases where the request fixes the split
-    (otherwise the model definition's boundary or thresholds decide).
+    (otherwise the model definition's boundary or thresholds decide). `phase_guidance` has one value per phase
+    and wins over the two scales; the first `high_noise_phases` phases run on the high-noise expert. Both are
+    derived from the model's settings where they are `None`.
     """
 
     model: str
@@ -70,6 +72,8 @@ class SegmentRequest:
     overlap: int = 4
     loras: tuple[LoraUse, ...] = ()
     phase_steps: tuple[int, ...] | None = None
+    phase_guidance: tuple[float, ...] | None = None
+    high_noise_phases: int | None = None
     solver: str = "unipc"
 
 

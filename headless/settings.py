@@ -62,6 +62,7 @@ class WorkerSettings:
     until_idle: bool = False
     once: bool = False
     allowed_hosts: tuple[str, ...] = ()
+    lora_hosts: tuple[str, ...] = ("huggingface.co",)
     max_input_mb: int = 512
     health_file: Path | None = None
     debug: bool = False
@@ -115,7 +116,9 @@ class EnvironmentOptions:
         self._group.add_argument(
             flag, metavar=metavar, default=None, help=f"{help_text} [{variable}, or {variable}_FILE]"
         )
-        self._group.add_argument(f"{flag}-file", metavar="PATH", default=None, help=f"file that holds it ({flag})")
+        self._group.add_argument(
+            f"{flag}-file", metavar="PATH", default=None, help=f"file that holds it ({flag})"
+        )
 
 
 def read_secret(
@@ -137,7 +140,9 @@ def _secret_file(path: str) -> str:
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"The secret file {path} cannot be read ({error}). Give a readable text file.") from error
+        raise UsageError(
+            f"The secret file {path} cannot be read ({error}). Give a readable text file."
+        ) from error
     if not text.strip():
         raise UsageError(f"The secret file {path} is empty. Put the token into it, on one line.")
     return text
@@ -145,8 +150,15 @@ def _secret_file(path: str) -> str:
 
 def add_connection_options(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> None:
     """`--local` or `--supabase-url` and what goes with it."""
-    options = EnvironmentOptions(parser.add_argument_group("queue and storage (one of --local, --supabase-url)"), environ)
-    options.value("--local", "HEADLESS_LOCAL", "folder with a queue and storage of its own, made on first use", metavar="DIR")
+    options = EnvironmentOptions(
+        parser.add_argument_group("queue and storage (one of --local, --supabase-url)"), environ
+    )
+    options.value(
+        "--local",
+        "HEADLESS_LOCAL",
+        "folder with a queue and storage of its own, made on first use",
+        metavar="DIR",
+    )
     options.value("--supabase-url", "SUPABASE_URL", "address of a Supabase project", metavar="URL")
     options.secret(
         "--supabase-access-token",
@@ -154,8 +166,15 @@ def add_connection_options(parser: argparse.ArgumentParser, environ: Mapping[str
         "a user's access token or a gpu_worker token",
         metavar="TOKEN",
     )
-    options.secret("--supabase-secret-key", "SUPABASE_SECRET_KEY", "secret key of a trusted fleet", metavar="KEY")
-    options.secret("--supabase-anon-key", "SUPABASE_ANON_KEY", "the project's publishable key, sent beside an access token", metavar="KEY")
+    options.secret(
+        "--supabase-secret-key", "SUPABASE_SECRET_KEY", "secret key of a trusted fleet", metavar="KEY"
+    )
+    options.secret(
+        "--supabase-anon-key",
+        "SUPABASE_ANON_KEY",
+        "the project's publishable key, sent beside an access token",
+        metavar="KEY",
+    )
     options.value("--supabase-bucket", "SUPABASE_BUCKET", "storage bucket", metavar="NAME", default="videos")
 
 
@@ -175,7 +194,9 @@ def read_connection(arguments: argparse.Namespace, environ: Mapping[str, str]) -
             "No queue is named. Add --local DIR for a queue in a folder, or --supabase-url URL with a token."
         )
     if not url.startswith(("http://", "https://")):
-        raise UsageError(f"--supabase-url {url!r} is not an address. It looks like https://PROJECT.supabase.co")
+        raise UsageError(
+            f"--supabase-url {url!r} is not an address. It looks like https://PROJECT.supabase.co"
+        )
     token = read_secret(arguments, environ, "--supabase-access-token", "SUPABASE_ACCESS_TOKEN")
     token = token or read_secret(arguments, environ, "--supabase-secret-key", "SUPABASE_SECRET_KEY")
     if token is None:
@@ -207,6 +228,10 @@ def _choice(flag: str, text: str, legal: Sequence[str]) -> str:
     return text
 
 
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
 def _optional_path(text: str) -> Path | None:
     return Path(text).expanduser() if text else None
 
@@ -224,30 +249,96 @@ exit status: 0 stopped as asked, 1 this machine could not run a task, 2 wrong se
 
 
 def _worker_parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
-    parser = make_parser("worker.py", "Takes video tasks from a queue, generates them here, publishes the results.", _EPILOG)
+    parser = make_parser(
+        "worker.py", "Takes video tasks from a queue, generates them here, publishes the results.", _EPILOG
+    )
     add_connection_options(parser, environ)
     run = EnvironmentOptions(parser.add_argument_group("running"), environ)
-    run.value("--worker", "HEADLESS_WORKER", "name of this worker (default host name and process id)", metavar="ID")
+    run.value(
+        "--worker", "HEADLESS_WORKER", "name of this worker (default host name and process id)", metavar="ID"
+    )
     run.switch("--until-idle", "HEADLESS_UNTIL_IDLE", "stop when the queue is empty")
     run.switch("--once", "HEADLESS_ONCE", "run one task, then stop")
-    run.value("--poll-interval", "HEADLESS_POLL_INTERVAL", "seconds between looks at a queue that had work", metavar="S", default="1")
-    run.value("--idle-poll-interval", "HEADLESS_IDLE_POLL_INTERVAL", "the longest wait between looks at an empty queue", metavar="S", default="5")
-    run.value("--grace", "HEADLESS_GRACE", "seconds that a task may still take after SIGTERM; a longer one is given back", metavar="S", default="30")
-    run.value("--output-dir", "HEADLESS_OUTPUT_DIR", "also leave every finished task's files here", metavar="DIR")
-    run.value("--work-dir", "HEADLESS_WORK_DIR", "folder for files of the current task (default: the system's)", metavar="DIR")
-    run.value("--health-file", "HEADLESS_HEALTH_FILE", "file touched while the worker is alive", metavar="PATH")
+    run.value(
+        "--poll-interval",
+        "HEADLESS_POLL_INTERVAL",
+        "seconds between looks at a queue that had work",
+        metavar="S",
+        default="1",
+    )
+    run.value(
+        "--idle-poll-interval",
+        "HEADLESS_IDLE_POLL_INTERVAL",
+        "the longest wait between looks at an empty queue",
+        metavar="S",
+        default="5",
+    )
+    run.value(
+        "--grace",
+        "HEADLESS_GRACE",
+        "seconds that a task may still take after SIGTERM; a longer one is given back",
+        metavar="S",
+        default="30",
+    )
+    run.value(
+        "--output-dir", "HEADLESS_OUTPUT_DIR", "also leave every finished task's files here", metavar="DIR"
+    )
+    run.value(
+        "--work-dir",
+        "HEADLESS_WORK_DIR",
+        "folder for files of the current task (default: the system's)",
+        metavar="DIR",
+    )
+    run.value(
+        "--health-file", "HEADLESS_HEALTH_FILE", "file touched while the worker is alive", metavar="PATH"
+    )
     engine = EnvironmentOptions(parser.add_argument_group("models and device"), environ)
-    engine.value("--models-dir", "HEADLESS_MODELS_DIR", "your configs/, loras/ and weights; they win over the shipped ones", metavar="DIR")
+    engine.value(
+        "--models-dir",
+        "HEADLESS_MODELS_DIR",
+        "your configs/, loras/ and weights; they win over the shipped ones",
+        metavar="DIR",
+    )
     engine.value("--preload", "HEADLESS_PRELOAD", "load this model before the first task", metavar="MODEL")
-    engine.value("--memory", "HEADLESS_MEMORY", f"memory plan: {', '.join(MEMORY_PLANS)}", metavar="PLAN", default="auto")
+    engine.value(
+        "--memory",
+        "HEADLESS_MEMORY",
+        f"memory plan: {', '.join(MEMORY_PLANS)}",
+        metavar="PLAN",
+        default="auto",
+    )
     engine.value("--device", "HEADLESS_DEVICE", "auto, cpu, cuda or cuda:N", metavar="DEVICE", default="auto")
-    engine.value("--engine", "HEADLESS_ENGINE", "wan, or fake: numbered frames without a model, for trying a frontend", metavar="NAME", default="wan")
+    engine.value(
+        "--engine",
+        "HEADLESS_ENGINE",
+        "wan, or fake: numbered frames without a model, for trying a frontend",
+        metavar="NAME",
+        default="wan",
+    )
     inputs = EnvironmentOptions(parser.add_argument_group("inputs"), environ)
-    inputs.value("--allow-hosts", "HEADLESS_ALLOW_HOSTS", "private hosts that inputs may come from, as HOST or HOST:PORT, separated by commas", metavar="HOSTS")
+    inputs.value(
+        "--allow-hosts",
+        "HEADLESS_ALLOW_HOSTS",
+        "private hosts that inputs may come from, as HOST or HOST:PORT, separated by commas",
+        metavar="HOSTS",
+    )
     inputs.value("--max-input-mb", "HEADLESS_MAX_INPUT_MB", "largest input file", metavar="MB", default="512")
+    inputs.value(
+        "--lora-hosts",
+        "HEADLESS_LORA_HOSTS",
+        "hosts that LoRAs may be fetched from, separated by commas",
+        metavar="HOSTS",
+        default="huggingface.co",
+    )
     logs = EnvironmentOptions(parser.add_argument_group("logs"), environ)
     logs.switch("--debug", "HEADLESS_DEBUG", "also print [SVI_DEBUG] and other details")
-    logs.value("--log-format", "HEADLESS_LOG_FORMAT", "auto (text on a terminal, JSON otherwise), text or json", metavar="FORMAT", default="auto")
+    logs.value(
+        "--log-format",
+        "HEADLESS_LOG_FORMAT",
+        "auto (text on a terminal, JSON otherwise), text or json",
+        metavar="FORMAT",
+        default="auto",
+    )
     return parser
 
 
@@ -269,7 +360,8 @@ def worker_settings(argv: Sequence[str], environ: Mapping[str, str] = os.environ
         grace=_number("--grace", a.grace, 0, 86400),
         until_idle=a.until_idle,
         once=a.once,
-        allowed_hosts=tuple(h.strip() for h in a.allow_hosts.split(",") if h.strip()),
+        allowed_hosts=_listed(a.allow_hosts),
+        lora_hosts=_listed(a.lora_hosts),
         max_input_mb=int(_number("--max-input-mb", a.max_input_mb, 1, 100_000)),
         health_file=_optional_path(a.health_file),
         debug=a.debug,

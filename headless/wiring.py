@@ -12,6 +12,7 @@ from headless.clock import SystemClock
 from headless.errors import UsageError
 from headless.job import JobServices
 from headless.loop import LoopPolicy, WorkLoop
+from headless.loras import LoraSource
 from headless.media.fetch import FetchLimits
 from headless.media.guard import FetchPolicy
 from headless.ports import Engine, ModelRegistry, Storage, TaskQueue
@@ -57,7 +58,9 @@ def open_registry(folders: ModelFolders) -> ModelRegistry:
     found = [SHIPPED_CONFIGS]
     if user is not None:
         if not user.is_dir():
-            raise UsageError(f"--models-dir {user} is not a folder. Name the folder that holds configs/, loras/ and weights.")
+            raise UsageError(
+                f"--models-dir {user} is not a folder. Name the one that holds configs/, loras/ and weights."
+            )
         if (user / "configs").is_dir():
             found.append(user / "configs")
     return load_models_def(*found)
@@ -83,6 +86,7 @@ def build_worker(settings: WorkerSettings) -> Iterator[tuple[WorkLoop, Shutdown]
     queue = open_queue(settings.connection, settings.lease_seconds)
     shutdown = Shutdown(clock, settings.grace)
     beat = _heartbeat(settings.health_file)
+    policy = FetchPolicy(allowed_hosts=settings.allowed_hosts)
     try:
         engine = open_engine(settings, registry)
         services = JobServices(
@@ -95,12 +99,12 @@ def build_worker(settings: WorkerSettings) -> Iterator[tuple[WorkLoop, Shutdown]
             worker_id=settings.worker_id,
             work_dir=_work_dir(settings),
             output_dir=settings.output_dir,
-            lora_folders=lora_folders(settings.models),
-            fetch_policy=FetchPolicy(allowed_hosts=frozenset(settings.allowed_hosts)),
+            loras=_lora_source(settings, policy),
+            fetch_policy=policy,
             fetch_limits=FetchLimits(max_bytes=settings.max_input_mb * 1_000_000),
             on_beat=beat,
         )
-        policy = LoopPolicy(
+        loop_policy = LoopPolicy(
             busy=settings.poll_interval,
             idle=settings.idle_poll_interval,
             until_idle=settings.until_idle,
@@ -109,15 +113,20 @@ def build_worker(settings: WorkerSettings) -> Iterator[tuple[WorkLoop, Shutdown]
         runner = TaskRunner(services)
         if settings.preload:
             runner.preload(settings.preload)
-        yield WorkLoop(queue, engine, runner, shutdown, settings.worker_id, policy, beat), shutdown
+        yield WorkLoop(queue, engine, runner, shutdown, settings.worker_id, loop_policy, beat), shutdown
     finally:
         queue.close()
 
 
-def lora_folders(folders: ModelFolders) -> tuple[Path, ...]:
-    """Where LoRA files are looked for, in this order."""
-    shipped = SHIPPED_MODELS / "loras"
-    return (shipped,) if folders.user is None else (folders.user / "loras", shipped)
+def _lora_source(settings: WorkerSettings, policy: FetchPolicy) -> LoraSource:
+    """The user's LoRA folder comes first; what is fetched lands there."""
+    user, shipped = settings.models.user, SHIPPED_MODELS / "loras"
+    return LoraSource(
+        folders=(shipped,) if user is None else (user / "loras", shipped),
+        hosts=frozenset(settings.lora_hosts),
+        policy=policy,
+        writable=user is not None,
+    )
 
 
 def _work_dir(settings: WorkerSettings) -> Path:
@@ -132,9 +141,13 @@ def _make_folder(folder: Path, flag: str) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"{flag} {folder} cannot be made ({error.strerror}). Name a folder that you may write.") from error
+        raise UsageError(
+            f"{flag} {folder} cannot be made ({error.strerror}). Name a folder that you may write."
+        ) from error
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise UsageError(f"{flag} {folder} is not writable for this user. Name another folder or change its owner.")
+        raise UsageError(
+            f"{flag} {folder} is not writable for this user. Name another folder or change its owner."
+        )
 
 
 def _heartbeat(path: Path | None) -> Callable[[], None]:

@@ -89,21 +89,24 @@ def plan_phases(
     guidance_scale_2: float,
     phase_steps: Sequence[int] | None,
     experts: int,
+    phase_guidance: Sequence[float] | None = None,
+    high_noise_phases: int | None = None,
 ) -> PhasePlan:
     """The phases of a model definition's settings for one request.
 
     `guidance_phases` (1 to 3, by default one per expert) says how many; after phase `model_switch_phase` the
     low-noise expert takes over. `guidance_scale` is the first phase's, `guidance_scale_2` the second's, and a
-    third has the settings' `guidance_scale_3`.
+    third has the settings' `guidance_scale_3`. `phase_guidance` and `high_noise_phases` of the request win.
     """
-    count = int(settings.get("guidance_phases") or experts)
-    scales = (guidance_scale, guidance_scale_2, float(settings.get("guidance_scale_3", guidance_scale_2)))
+    third = float(settings.get("guidance_scale_3", guidance_scale_2))
+    scales = tuple(phase_guidance or (guidance_scale, guidance_scale_2, third))
+    count = len(scales) if phase_guidance else int(settings.get("guidance_phases") or experts)
     if experts == 1:
         rules = tuple(PhaseRule(Expert.HIGH, scale) for scale in scales[:count])
         return PhasePlan(
             rules, tuple(phase_steps) if phase_steps else None, None, _thresholds(settings, count)
         )
-    last_high = int(settings.get("model_switch_phase") or max(count - 1, 1))
+    last_high = int(high_noise_phases or settings.get("model_switch_phase") or max(count - 1, 1))
     rules = tuple(
         PhaseRule(Expert.HIGH if phase < last_high else Expert.LOW, scales[phase])
         for phase in range(max(count, 2))

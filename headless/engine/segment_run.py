@@ -69,6 +69,8 @@ class SegmentRun:
             guidance_scale=request.guidance_scale,
             guidance_scale_2=request.guidance_scale_2,
             phase_steps=request.phase_steps,
+            phase_guidance=request.phase_guidance,
+            high_noise_phases=request.high_noise_phases,
             experts=len(self._loaded.experts),
         )
         try:

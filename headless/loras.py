@@ -1,0 +1,86 @@
+"""LoRA files of a plan: found in the LoRA folders, or fetched there once, from hosts that are allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from headless.errors import BadInput, BadParams, HeadlessError, ModelMissing, Unsafe
+from headless.media.fetch import FetchLimits, fetch_url
+from headless.media.guard import FetchPolicy, parse_url, redact_url
+from headless.planning.loras import PlannedLora
+from headless.segment import LoraUse
+from models.lora_files import BadLora, LoraMissing, UnsafeLora, find_lora, lora_file_name
+
+LORA_LIMITS = FetchLimits(max_bytes=8_000_000_000, total_seconds=3600.0)
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class LoraSource:
+    """Where LoRAs come from: `folders` in this order; downloads go to the first, from `hosts` only."""
+
+    folders: tuple[Path, ...]
+    hosts: frozenset[str]
+    policy: FetchPolicy
+    writable: bool = False
+    """Whether the first folder is the user's own, into which files may be fetched."""
+
+
+def locate_loras(
+    planned: Sequence[PlannedLora], source: LoraSource, check: Callable[[], None]
+) -> tuple[LoraUse, ...]:
+    """A file for every LoRA of the plan.
+
+    Raises `BadParams` for a LoRA of the request that is not there or not one, `ModelMissing` for one that the
+    model itself needs, `Unsafe` for a name or host that is not allowed.
+    """
+    return tuple(
+        LoraUse(name=redact_url(lora.name), path=_locate(lora, source, check), strengths=lora.strengths)
+        for lora in planned
+    )
+
+
+def _locate(lora: PlannedLora, source: LoraSource, check: Callable[[], None]) -> Path:
+    try:
+        return find_lora(lora.name, source.folders)
+    except UnsafeLora as error:
+        raise Unsafe(f"loras: {error}") from error
+    except BadLora as error:
+        raise _wrong(lora, str(error)) from error
+    except LoraMissing as error:
+        if "://" not in lora.name:
+            raise _wrong(lora, f"{error} Put it into the folder loras/ of --models-dir, or give a URL.") from error
+        return _download(lora, source, check)
+
+
+def _download(lora: PlannedLora, source: LoraSource, check: Callable[[], None]) -> Path:
+    host = parse_url(lora.name, "loras").host
+    if host not in source.hosts:
+        raise Unsafe(
+            f"loras: {host} is not a host that LoRAs may come from ({', '.join(sorted(source.hosts)) or 'none is'}). "
+            "The operator of the worker can add it with --lora-hosts."
+        )
+    if not source.writable:
+        raise ModelMissing(
+            f"The LoRA {redact_url(lora.name)} is not here and there is no folder to fetch it to. Start the worker "
+            "with --models-dir DIR."
+        )
+    destination = source.folders[0] / lora_file_name(lora.name)
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    log.info("fetching a LoRA", source=redact_url(lora.name))
+    fetch_url(lora.name, destination, policy=source.policy, limits=LORA_LIMITS, check=check, field="loras")
+    try:
+        return find_lora(lora.name, source.folders)
+    except BadLora as error:
+        destination.unlink(missing_ok=True)
+        raise BadInput(f"loras: {error}") from error
+
+
+def _wrong(lora: PlannedLora, why: str) -> HeadlessError:
+    """Whose fault a LoRA is that cannot be used: the machine's if the model brings it, else the task's."""
+    return ModelMissing(why) if lora.of_model else BadParams(f"loras: {why}")

@@ -1,0 +1,113 @@
+"""From a plan and the files that are here to what the engine is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from headless.errors import BadParams
+from headless.inputs import PICTURE_FIELDS, Inputs
+from headless.media.fit import fit_picture
+from headless.media.video_reader import VideoLimits, read_frames
+from headless.params.show import show
+from headless.plan import Plan
+from headless.segment import Clip, LoraUse, Mask, Picture, SegmentRequest
+from wan2gp_patch.adjustment import Adjustment
+from wan2gp_patch.frames import prefix_frames
+
+
+@dataclass(frozen=True)
+class SegmentInputs:
+    """Pictures and frames in the size of the clip, LoRAs as files, and what was done to make them fit."""
+
+    pictures: dict[str, Picture] = field(default_factory=dict)
+    prefix: Clip | None = None
+    previous_latents: Path | None = None
+    pad_video: Clip | None = None
+    known_mask: Mask | None = None
+    loras: tuple[LoraUse, ...] = ()
+    adjustments: tuple[Adjustment, ...] = ()
+
+
+def segment_inputs(plan: Plan, inputs: Inputs, loras: tuple[LoraUse, ...]) -> SegmentInputs:
+    """Bring everything that acts to the size of the clip. Raises `BadInput`."""
+    fitted: dict[str, Picture] = {}
+    adjustments: list[Adjustment] = []
+    for name in PICTURE_FIELDS:
+        if name in plan.references and name in inputs.pictures:
+            fitted[name], report = fit_picture(inputs.pictures[name], plan.width, plan.height, plan.image_fit)
+            if (entry := report.adjustment(name)) is not None:
+                adjustments.append(entry)
+    frames = {name: file.path for name, file in inputs.files.items() if name in plan.references}
+    made = SegmentInputs(fitted, loras=loras, adjustments=tuple(adjustments))
+    if inputs.previous_latents is not None:
+        made = replace(made, previous_latents=inputs.previous_latents.path)
+    if "continue_from" in frames:
+        last = prefix_frames(plan.overlap)
+        made = replace(made, prefix=_clip(frames["continue_from"], "continue_from", plan, last))
+    if "pad_video" in frames:
+        made = replace(made, pad_video=_clip(frames["pad_video"], "pad_video", plan))
+    if "known_mask" in frames:
+        made = replace(made, known_mask=_mask(frames["known_mask"], plan))
+    return made
+
+
+def refuse_adjustments(adjustments: tuple[Adjustment, ...]) -> None:
+    """What `strict` asks for: `BadParams` that names every adjustment."""
+    if adjustments:
+        sentences = " ".join(
+            f"{entry.field} is {show(entry.requested)} and would become {show(entry.used)}: {entry.why}."
+            for entry in adjustments
+        )
+        raise BadParams(f"strict allows no adjustment. {sentences} Change the request, or leave strict out.")
+
+
+def build_request(plan: Plan, inputs: SegmentInputs) -> SegmentRequest:
+    """The one segment of a plan, complete."""
+    segment = plan.segments[0]
+    return SegmentRequest(
+        model=plan.model,
+        prompt=plan.prompt,
+        negative_prompt=plan.negative_prompt,
+        width=plan.width,
+        height=plan.height,
+        num_frames=segment.num_frames,
+        steps=plan.steps,
+        guidance_scale=plan.guidance_scale,
+        guidance_scale_2=plan.guidance_scale_2,
+        flow_shift=plan.flow_shift,
+        seed=segment.seed,
+        end_frame_mode=plan.end_frame_mode,
+        motion_latent_count=plan.motion_latent_count,
+        svi_pad_empty_frames_with_anchor=plan.svi_pad_empty_frames_with_anchor,
+        start_image=inputs.pictures.get("start_image"),
+        end_image=inputs.pictures.get("end_image"),
+        anchor_image=inputs.pictures.get("anchor_image"),
+        prefix=inputs.prefix,
+        previous_latents=inputs.previous_latents,
+        pad_video=inputs.pad_video,
+        known_mask=inputs.known_mask,
+        start_latent_strength=plan.start_latent_strength,
+        end_latent_strength=plan.end_latent_strength,
+        augment_empty_frames=plan.augment_empty_frames,
+        noise_augmentation=plan.noise_augmentation,
+        overlap=plan.overlap,
+        loras=inputs.loras,
+        phase_steps=plan.phase_steps,
+        phase_guidance=plan.phase_guidance,
+        high_noise_phases=plan.high_noise_phases,
+        solver=plan.solver,
+    )
+
+
+def _clip(path: Path, name: str, plan: Plan, last: int | None = None) -> Clip:
+    frames = read_frames(path, limits=VideoLimits(), field=name, last=last)
+    return np.stack([fit_picture(frame, plan.width, plan.height, plan.image_fit)[0] for frame in frames])
+
+
+def _mask(path: Path, plan: Plan) -> Mask:
+    clip = _clip(path, "known_mask", plan)
+    grey: Mask = clip.mean(axis=3, dtype=np.float32) / np.float32(255)
+    return grey
