@@ -72,17 +72,18 @@ alter table public.tasks
 alter table public.tasks set (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02,
   autovacuum_analyze_scale_factor = 0.02);
 
-create index if not exists tasks_claimable on public.tasks (owner, priority, sequence, run_after)
+-- Each index fits one step of a claim, and is of no use to the other steps: a plan has no choice to get wrong.
+create index if not exists tasks_claimable on public.tasks (priority, owner, sequence, run_after)
   where status = 'Queued' and waiting_for = 0;
-create index if not exists tasks_claimable_by_model on public.tasks (owner, priority, model, sequence, run_after)
+create index if not exists tasks_claimable_by_model on public.tasks (model, priority, owner, sequence, run_after)
   where status = 'Queued' and waiting_for = 0;
-create index if not exists tasks_position on public.tasks (priority, sequence) where status = 'Queued';
+create index if not exists tasks_position on public.tasks ((priority::bigint), sequence) where status = 'Queued';
 create index if not exists tasks_running on public.tasks (lease_expires_at, owner) where status = 'In Progress';
 create index if not exists tasks_waiting on public.tasks using gin (dependant_on)
   where status = 'Queued' and waiting_for > 0;
 create index if not exists tasks_copies on public.tasks (origin_id) where origin_id is not null;
-create index if not exists tasks_by_user on public.tasks (user_id, sequence);
-create index if not exists tasks_by_age on public.tasks (sequence);
+create index if not exists tasks_by_user on public.tasks (user_id, created_at desc);
+create index if not exists tasks_by_age on public.tasks (created_at desc);
 create unique index if not exists tasks_idempotency on public.tasks (owner, idempotency_key);
 
 create table if not exists public.task_attempts (

@@ -40,24 +40,25 @@ $$;
 
 -- Fails every task that waits, directly or through others, for one that will never be Complete.
 -- Level by level: each level is locked before the next is looked up, so a task that is being added is not missed.
-create or replace function gpu_queue.fail_dependants(p_ended uuid[], p_reason text) returns void
+create or replace function gpu_queue.fail_dependants(p_root uuid, p_reason text) returns void
 language plpgsql volatile set search_path = ''
 as $$
+declare
+  ended uuid[] := array[p_root];
 begin
-  while cardinality(p_ended) > 0 loop
+  while cardinality(ended) > 0 loop
     with doomed as materialized (
       select t.id from public.tasks t
-      where t.status = 'Queued' and t.waiting_for > 0 and t.dependant_on && p_ended
+      where t.status = 'Queued' and t.waiting_for > 0 and t.dependant_on && ended
       order by t.id for update
     ), failed as (
       update public.tasks t
       set status = 'Failed', error_class = 'DEPENDENCY_FAILED',
-          error_message = format('Task %s, which this one needs, %s',
-            (select d from unnest(t.dependant_on) d where d = any (p_ended) limit 1), p_reason)
+          error_message = format('Task %s, which this one needs, %s', p_root, p_reason)
       from doomed where t.id = doomed.id
       returning t.id
     )
-    select coalesce(array_agg(failed.id), '{}') into p_ended from failed;
+    select coalesce(array_agg(failed.id), '{}') into ended from failed;
   end loop;
 end
 $$;
@@ -80,7 +81,7 @@ begin
     )
     update public.tasks t set waiting_for = t.waiting_for - 1 from freed where t.id = freed.id;
   else
-    perform gpu_queue.fail_dependants(array[new.id], gpu_queue.why_ended(new));
+    perform gpu_queue.fail_dependants(new.id, gpu_queue.why_ended(new));
   end if;
   return null;
 end
@@ -90,7 +91,7 @@ create or replace function gpu_queue.fail_dependants_of_deleted() returns trigge
 language plpgsql security definer set search_path = ''
 as $$
 begin
-  perform gpu_queue.fail_dependants(array[old.id], 'was deleted');
+  perform gpu_queue.fail_dependants(old.id, 'was deleted');
   return null;
 end
 $$;
@@ -109,7 +110,7 @@ end
 $$;
 
 revoke execute on function
-  gpu_queue.count_parents(), gpu_queue.fail_dependants(uuid[], text), gpu_queue.why_ended(public.tasks),
+  gpu_queue.count_parents(), gpu_queue.fail_dependants(uuid, text), gpu_queue.why_ended(public.tasks),
   gpu_queue.release_dependants(), gpu_queue.fail_dependants_of_deleted(), gpu_queue.guard_final_states()
 from public;
 

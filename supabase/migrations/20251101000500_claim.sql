@@ -1,67 +1,100 @@
 -- The claim: one task or nothing, in an order that is fair and keeps models loaded.
 
--- Locks the best task that is due, queued or left behind by a worker whose lease expired, and returns its id.
--- Order: priority, then the loaded model (until a task has waited for p_affinity), then the owner with the
--- fewest running tasks, then age. A lane is one owner at one priority; lanes are found by jumping through the
--- index, so ten thousand tasks of one owner cost no more than one. Of each lane only the first p_window tasks
--- are compared, plus as many for the model that the worker has loaded. Locked rows are skipped: with p_window
--- of them locked at once this finds nothing, and the caller asks again with a wider window.
-create or replace function gpu_queue.lock_best(p_owner text, p_model text, p_affinity interval, p_window integer)
-returns uuid
-language sql volatile set search_path = ''
+-- The highest priority below p_below at which a task is due or was left behind by a vanished worker.
+-- '~' sorts after every owner.
+create or replace function gpu_queue.best_priority(p_owner text, p_below bigint) returns integer
+language plpgsql stable set search_path = '' set enable_seqscan = off set enable_bitmapscan = off
 as $$
-  with recursive lanes as (
-    (select t.owner, t.priority from public.tasks t
-     where t.status = 'Queued' and t.waiting_for = 0
-       and t.owner between coalesce(p_owner, '') and coalesce(p_owner, '~')
-     order by t.owner, t.priority limit 1)
+declare
+  level bigint := p_below;
+begin
+  loop
+    select t.priority into level from public.tasks t
+    where t.status = 'Queued' and t.waiting_for = 0 and t.priority < level
+    order by t.priority desc limit 1;
+    exit when level is null or exists (
+      select from public.tasks t
+      where t.status = 'Queued' and t.waiting_for = 0 and t.priority = level and t.run_after <= now()
+        and t.owner >= coalesce(p_owner, '') and t.owner <= coalesce(p_owner, '~'));
+  end loop;
+  return greatest(level, (
+    select max(t.priority) from public.tasks t
+    where t.status = 'In Progress' and t.lease_expires_at <= now() and t.priority < p_below
+      and (p_owner is null or t.owner = p_owner)));
+end
+$$;
+
+-- Locks the best task of one priority, queued or left behind, and returns its id. Order: the loaded model
+-- (until a task has waited for p_affinity), then the owner with the fewest running tasks, then age.
+-- Owners are found by jumping through the index and only the first p_window tasks of each are compared, plus
+-- as many for the loaded model: ten thousand tasks of one owner cost no more than ten. Locked rows are
+-- skipped: when all that are compared are locked this finds nothing, and the caller widens the window.
+-- The settings keep the plan on the indexes, whatever the statistics say about a queue that has just filled.
+create or replace function gpu_queue.lock_best(
+  p_owner text, p_priority integer, p_model text, p_affinity interval, p_window integer
+) returns uuid
+language plpgsql volatile set search_path = ''
+  set enable_seqscan = off set enable_bitmapscan = off set plan_cache_mode = force_generic_plan
+as $$
+declare
+  found_id uuid;
+begin
+  with recursive owners as (
+    (select t.owner from public.tasks t
+     where t.status = 'Queued' and t.waiting_for = 0 and t.priority = p_priority
+       and t.owner >= coalesce(p_owner, '') and t.owner <= coalesce(p_owner, '~')
+     order by t.owner limit 1)
     union all
-    select next.owner, next.priority
-    from lanes cross join lateral (
-      select t.owner, t.priority from public.tasks t
-      where t.status = 'Queued' and t.waiting_for = 0
-        and (t.owner, t.priority) > (lanes.owner, lanes.priority)
-        and t.owner <= coalesce(p_owner, '~')
-      order by t.owner, t.priority limit 1
+    select next.owner
+    from owners cross join lateral (
+      select t.owner from public.tasks t
+      where t.status = 'Queued' and t.waiting_for = 0 and t.priority = p_priority
+        and t.owner > owners.owner and t.owner <= coalesce(p_owner, '~')
+      order by t.owner limit 1
     ) next
   ), candidates as (
-    select head.id
-    from lanes cross join lateral (
-      select t.id from public.tasks t
-      where t.status = 'Queued' and t.waiting_for = 0 and t.owner = lanes.owner
-        and t.priority = lanes.priority and t.run_after <= now()
+    select oldest.*
+    from owners cross join lateral (
+      select t.id, t.owner, t.model, t.created_at, t.sequence from public.tasks t
+      where t.status = 'Queued' and t.waiting_for = 0 and t.priority = p_priority
+        and t.owner = owners.owner and t.run_after <= now()
       order by t.sequence limit p_window
-    ) head
+    ) oldest
     union
-    select warm.id
-    from lanes cross join lateral (
-      select t.id from public.tasks t
-      where t.status = 'Queued' and t.waiting_for = 0 and t.owner = lanes.owner
-        and t.priority = lanes.priority and t.model = p_model and t.run_after <= now()
+    select warm.*
+    from owners cross join lateral (
+      select t.id, t.owner, t.model, t.created_at, t.sequence from public.tasks t
+      where t.status = 'Queued' and t.waiting_for = 0 and t.priority = p_priority
+        and t.owner = owners.owner and t.model = p_model and t.run_after <= now()
       order by t.sequence limit p_window
     ) warm
     union
-    (select t.id from public.tasks t
-     where t.status = 'In Progress' and t.lease_expires_at <= now() and (p_owner is null or t.owner = p_owner)
-     order by t.lease_expires_at limit p_window)
-  ), running as (
+    select t.id, t.owner, t.model, t.created_at, t.sequence from public.tasks t
+    where t.status = 'In Progress' and t.lease_expires_at <= now() and t.priority = p_priority
+      and (p_owner is null or t.owner = p_owner)
+  ), running as materialized (
     select t.owner, count(*) as tasks from public.tasks t
     where t.status = 'In Progress' and t.lease_expires_at > now()
     group by t.owner
+  ), ranked as materialized (
+    select c.id
+    from candidates c left join running r on r.owner = c.owner
+    order by (p_model is not null and c.model is distinct from p_model and c.created_at > now() - p_affinity),
+      coalesce(r.tasks, 0), c.sequence
   ), picked as materialized (
-    select t.id
-    from candidates
-    join public.tasks t on t.id = candidates.id
-    left join running on running.owner = t.owner
-    where (t.status = 'Queued' and t.waiting_for = 0 and t.run_after <= now())
-       or (t.status = 'In Progress' and t.lease_expires_at <= now())
-    order by t.cancel_requested desc, t.priority desc,
-      (p_model is not null and t.model is distinct from p_model and t.created_at > now() - p_affinity),
-      coalesce(running.tasks, 0), t.sequence
+    select locked.id
+    from ranked cross join lateral (
+      select t.id from public.tasks t
+      where t.id = ranked.id and (
+        (t.status = 'Queued' and t.waiting_for = 0 and t.run_after <= now())
+        or (t.status = 'In Progress' and t.lease_expires_at <= now()))
+      for update skip locked
+    ) locked
     limit 1
-    for update of t skip locked
   )
-  select picked.id from picked
+  select picked.id into found_id from picked;
+  return found_id;
+end
 $$;
 
 create or replace function gpu_queue.lease() returns interval
@@ -139,28 +172,50 @@ begin
 end
 $$;
 
--- Locks the next task that may be handed out. Tasks of vanished workers that may not go on, because they were
--- cancelled or crashed too often, are settled on the way.
+-- Settles what vanished workers left behind after a cancellation: nobody needs to run it first.
+create or replace function gpu_queue.settle_abandoned(p_scope text) returns void
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  task public.tasks;
+begin
+  for task in
+    select t.* from public.tasks t
+    where t.status = 'In Progress' and t.lease_expires_at <= now() and t.cancel_requested
+      and (p_scope is null or t.owner = p_scope)
+    for update skip locked
+  loop
+    perform gpu_queue.bury_attempt(task);
+  end loop;
+end
+$$;
+
+-- Locks the next task that may be handed out; poison that is met on the way goes into quarantine.
 create or replace function gpu_queue.lock_next(p_scope text, p_model text) returns uuid
 language plpgsql volatile set search_path = ''
 as $$
 declare
   affinity interval;
+  best bigint := 2147483648;
   task public.tasks;
   found_id uuid;
 begin
   select make_interval(secs => s.affinity_seconds) into affinity from gpu_queue.settings s;
   loop
-    found_id := coalesce(
-      gpu_queue.lock_best(p_scope, p_model, affinity, 16),
-      gpu_queue.lock_best(p_scope, p_model, affinity, 1024));
-    select t.* into task from public.tasks t where t.id = found_id;
-    if not found then
-      return null;
-    elsif task.status = 'Queued' or gpu_queue.bury_attempt(task) then
-      return task.id;
-    end if;
+    best := gpu_queue.best_priority(p_scope, best);
+    exit when best is null;
+    loop
+      found_id := coalesce(
+        gpu_queue.lock_best(p_scope, best::integer, p_model, affinity, 2),
+        gpu_queue.lock_best(p_scope, best::integer, p_model, affinity, 64));
+      exit when found_id is null;
+      select t.* into strict task from public.tasks t where t.id = found_id;
+      if task.status = 'Queued' or gpu_queue.bury_attempt(task) then
+        return found_id;
+      end if;
+    end loop;
   end loop;
+  return null;
 end
 $$;
 
@@ -182,6 +237,7 @@ begin
     return gpu_queue.repeat_claim(scope, p_worker_id, earlier);
   end if;
   perform gpu_queue.note_worker(coalesce(scope, 'service'), p_worker_id, capability);
+  perform gpu_queue.settle_abandoned(scope);
   task_id := gpu_queue.lock_next(scope, capability ->> 'loaded_model');
   if task_id is null then
     return null;

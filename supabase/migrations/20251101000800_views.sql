@@ -1,13 +1,13 @@
 -- What a user sees. Both views check rights as the caller: row level security decides which rows they hold.
 
 -- A definer's function, because a place in the queue counts the tasks of others too.
-create or replace function gpu_queue.queue_position(p_priority integer, p_sequence bigint) returns bigint
+create or replace function gpu_queue.queue_position(p_priority bigint, p_sequence bigint) returns bigint
 language sql stable security definer set search_path = ''
 as $$
   select
-    (select count(*) from public.tasks t where t.status = 'Queued' and t.priority > p_priority)
+    (select count(*) from public.tasks t where t.status = 'Queued' and t.priority::bigint > p_priority)
     + (select count(*) from public.tasks t
-       where t.status = 'Queued' and t.priority = p_priority and t.sequence <= p_sequence)
+       where t.status = 'Queued' and t.priority::bigint = p_priority and t.sequence <= p_sequence)
 $$;
 
 drop view if exists public.task_status_v1;

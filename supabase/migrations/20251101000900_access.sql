@@ -54,7 +54,7 @@ create policy "users see their own workers" on public.workers for select to auth
   using (owner = (select auth.uid())::text);
 
 revoke execute on all functions in schema gpu_queue from public, anon, authenticated, service_role, gpu_worker;
-grant execute on function gpu_queue.user_priority_limit(), gpu_queue.queue_position(integer, bigint)
+grant execute on function gpu_queue.user_priority_limit(), gpu_queue.queue_position(bigint, bigint)
   to authenticated, service_role;
 
 revoke execute on function

@@ -12,8 +12,11 @@ import pytest
 
 from tests.contracts.harness import QueueHarness, StorageHarness
 from tests.contracts.local_harnesses import LocalStorageHarness, SqliteHarness
+from tests.supabase.fixtures import supabase_queue_harness
 
-QUEUES = ("sqlite_memory", "sqlite_file")
+__all__ = ["supabase_queue_harness"]
+
+QUEUES = ("sqlite_memory", "sqlite_file", "supabase")
 STORAGES = ("local",)
 
 

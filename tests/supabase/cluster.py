@@ -63,7 +63,7 @@ class Cluster:
         """Run a file of SQL in one transaction; an error names the file."""
         with self.connect(database, user) as connection, connection.transaction():
             try:
-                connection.execute(path.read_text(encoding="utf-8"))  # type: ignore[arg-type]  # a file, not a literal
+                connection.execute(path.read_text(encoding="utf-8"))
             except psycopg.Error as error:
                 error.add_note(str(path))
                 raise
@@ -80,7 +80,8 @@ class Cluster:
         """Cut off every client of a database; how many there were."""
         with self.connect() as connection:
             row = connection.execute(
-                "select count(pg_terminate_backend(pid)) from pg_stat_activity where datname = %s", (database,)
+                "select count(pg_terminate_backend(pid)) from pg_stat_activity where datname = %s",
+                (database,),
             ).fetchone()
         assert row is not None
         return int(row[0])

@@ -7,6 +7,8 @@ folder, and is gone when the stack is closed or its process ends.
 
 from __future__ import annotations
 
+import atexit
+import functools
 import json
 import secrets
 import shutil
@@ -15,11 +17,11 @@ import sys
 import tempfile
 import threading
 import time
-import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+import httpx
 import psycopg
 
 from tests.supabase import tokens
@@ -43,7 +45,9 @@ class Keys:
     def make(cls) -> Keys:
         """Fresh keys."""
         return cls(
-            secrets.token_hex(32), f"sb_secret_{secrets.token_hex(16)}", f"sb_publishable_{secrets.token_hex(16)}"
+            secrets.token_hex(32),
+            f"sb_secret_{secrets.token_hex(16)}",
+            f"sb_publishable_{secrets.token_hex(16)}",
         )
 
     @property
@@ -102,14 +106,17 @@ class Stack:
         """Run a statement as the superuser, past row level security and triggers; its rows."""
         with self._connect() as connection:
             connection.execute("set session_replication_role = replica")
-            cursor = connection.execute(query, values or None)  # type: ignore[arg-type]  # written by the tests
+            cursor = connection.execute(query, values or None)
             return cursor.fetchall() if cursor.description else []
 
     def advance(self, seconds: float) -> None:
-        """Let time pass: every stored moment moves into the past."""
-        for table, columns in _MOMENTS.items():
-            changes = ", ".join(f"{column} = {column} - make_interval(secs => %s)" for column in columns)
-            self.sql(f"update public.{table} set {changes}", *([seconds] * len(columns)))
+        """Let time pass: the moments that decide about unfinished tasks move into the past."""
+        columns = ("created_at", "run_after", "lease_expires_at", "progressed_at")
+        changes = ", ".join(f"{column} = {column} - make_interval(secs => %s)" for column in columns)
+        self.sql(
+            f"update public.tasks set {changes} where status in ('Queued', 'In Progress')",
+            *([seconds] * len(columns)),
+        )
 
     def reset(self) -> None:
         """Forget all tasks and files; settings as they were."""
@@ -176,24 +183,11 @@ class Stack:
         raise RuntimeError(f"the gateway did not start: {self._gateway.log.read_text()[-2000:]}")
 
     def _await_rest(self) -> None:
-        request = urllib.request.Request(f"{self.url}/rest/v1/", headers={"apikey": self.keys.publishable})
         for _ in _attempts():
-            try:
-                urllib.request.urlopen(request, timeout=5).close()  # noqa: S310  # always our own http address
-            except OSError:
-                continue
-            return
+            headers = {"apikey": self.keys.publishable}
+            if httpx.get(f"{self.url}/rest/v1/", headers=headers, timeout=5).is_success:
+                return
         raise RuntimeError(f"PostgREST did not start: {self._postgrest.log.read_text()[-2000:]}")
-
-
-_MOMENTS = {
-    "tasks": (
-        *("created_at", "updated_at", "run_after", "lease_expires_at", "progressed_at"),
-        *("generation_started_at", "generation_processed_at", "quarantined_at"),
-    ),
-    "task_attempts": ("started_at", "finished_at"),
-    "workers": ("first_seen_at", "last_seen_at"),
-}
 
 
 def _attempts() -> Any:
@@ -202,6 +196,14 @@ def _attempts() -> Any:
     while time.monotonic() < deadline:
         yield
         time.sleep(0.02)
+
+
+@functools.cache
+def shared_stack() -> Stack:
+    """One project for all tests of this process, stopped at its end."""
+    stack = Stack()
+    atexit.register(stack.close)
+    return stack
 
 
 def main() -> None:

