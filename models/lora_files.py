@@ -128,7 +128,8 @@ def _missing(name: str, relative: str, folders: Sequence[Path]) -> str:
     known = sorted(
         {p.relative_to(f).as_posix() for f in folders if f.is_dir() for p in f.rglob(f"*{EXTENSION}")}
     )
-    near = difflib.get_close_matches(relative, known, n=3)
+    stems = {name.removesuffix(EXTENSION): name for name in known}
+    near = [stems[s] for s in difflib.get_close_matches(relative.removesuffix(EXTENSION), stems, n=3)]
     if near:
         hint = f"Did you mean {' or '.join(near)}?"
     elif known:

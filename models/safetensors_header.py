@@ -12,7 +12,7 @@ import os
 import stat
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 MAX_HEADER_BYTES: Final = 25_000_000
 MAX_TENSORS: Final = 200_000
@@ -57,23 +57,26 @@ def read_header(path: Path) -> Header:
     Raises:
         NotSafetensors: not a regular file, or not a well-formed header for exactly this file.
     """
+    with _opened(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        length = int.from_bytes(file.read(8), "little")
+        if size < 10 or not 2 <= length <= size - 8:
+            raise NotSafetensors(f"its first 8 bytes are no header length of a file of {size} bytes")
+        if length > MAX_HEADER_BYTES:
+            raise NotSafetensors(f"its header has {length} bytes, more than {MAX_HEADER_BYTES}")
+        return _parse(file.read(length), size - 8 - length)
+
+
+def _opened(path: Path) -> BinaryIO:
     try:
         # Without O_NONBLOCK a pipe would be waited for before it can be recognised.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise NotSafetensors(f"it cannot be opened ({error.strerror})") from error
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise NotSafetensors("it is not a regular file")
-        length = int.from_bytes(file.read(8), "little")
-        if status.st_size < 10 or not 2 <= length <= status.st_size - 8:
-            raise NotSafetensors(
-                f"its first 8 bytes are no header length of a file of {status.st_size} bytes"
-            )
-        if length > MAX_HEADER_BYTES:
-            raise NotSafetensors(f"its header has {length} bytes, more than {MAX_HEADER_BYTES}")
-        return _parse(file.read(length), status.st_size - 8 - length)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise NotSafetensors("it is not a regular file")
+    return os.fdopen(descriptor, "rb")
 
 
 def _parse(data: bytes, body: int) -> Header:

@@ -148,9 +148,12 @@ def _agree(field: str, a: Json, b: Json) -> bool:
 
 def _comparable(loras: Json) -> object:
     """LoRA lists that mean the same compare equal: `1` and `"1"`, in any order."""
+    if not isinstance(loras, list) or not all(isinstance(lora, dict) for lora in loras):
+        return loras
+    entries = [lora for lora in loras if isinstance(lora, dict)]
     try:
-        return sorted((str(lora["name"]), parse_strengths(lora.get("strength", 1.0))) for lora in loras)  # type: ignore[union-attr, index, call-overload] # malformed lists land in the except
-    except (TypeError, KeyError, AttributeError, ValueError):
+        return sorted((str(lora.get("name")), parse_strengths(lora.get("strength", 1.0))) for lora in entries)
+    except ValueError:
         return loras
 
 

@@ -113,8 +113,8 @@ class GenerateParams(BaseModel):
 
     loras: Annotated[
         tuple[Lora, ...],
-        BeforeValidator(_tuple),
         Field(max_length=MAX_LORAS, json_schema_extra={"x-legal": LEGAL_LORAS}),
+        BeforeValidator(_tuple),
     ] = ()
     """LoRAs beside those of the model definition."""
 

@@ -13,7 +13,7 @@ def legal_values(schema: Mapping[str, Any], location: Sequence[str | int]) -> st
         node = _inner(schema, node)
         step = node.get("items") if isinstance(part, int) else node.get("properties", {}).get(part)
         if step is None:
-            break
+            return ""
         node = step
     return in_words(schema, node)
 

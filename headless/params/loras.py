@@ -42,22 +42,19 @@ class Lora(BaseModel):
 
     name: Annotated[
         str,
-        AfterValidator(_check_name),
         Field(
-            min_length=1,
-            max_length=2048,
-            description=f"{NAME_FORMS}",
-            json_schema_extra={"x-legal": NAME_FORMS},
+            min_length=1, max_length=2048, description=NAME_FORMS, json_schema_extra={"x-legal": NAME_FORMS}
         ),
+        AfterValidator(_check_name),
     ]
     strength: Annotated[
         float | Annotated[str, Field(max_length=2000)],
-        AfterValidator(_check_strength),
         Field(
             description='one number for all phases, or one entry per phase: "1;0" acts on the high-noise '
             'expert only; "1;0.5,0.2" goes from 0.5 to 0.2 over the steps of the second phase',
             json_schema_extra={"x-legal": LEGAL},
         ),
+        AfterValidator(_check_strength),
     ] = 1.0
 
     @property

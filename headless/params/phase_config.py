@@ -49,7 +49,7 @@ class PhaseStep(BaseModel):
 
     phase: Annotated[int, Field(ge=1, le=MAX_PHASES)]
     guidance_scale: Guidance
-    loras: Annotated[tuple[PhaseLora, ...], BeforeValidator(_tuple), Field(max_length=MAX_LORAS)] = ()
+    loras: Annotated[tuple[PhaseLora, ...], Field(max_length=MAX_LORAS), BeforeValidator(_tuple)] = ()
 
 
 class PhaseConfig(BaseModel):
@@ -59,12 +59,12 @@ class PhaseConfig(BaseModel):
 
     num_phases: Annotated[int, Field(ge=1, le=MAX_PHASES)]
     steps_per_phase: Annotated[
-        tuple[Annotated[int, Field(ge=1, le=100)], ...], BeforeValidator(_tuple), Field(max_length=MAX_PHASES)
+        tuple[Annotated[int, Field(ge=1, le=100)], ...], Field(max_length=MAX_PHASES), BeforeValidator(_tuple)
     ]
     flow_shift: Annotated[float, Field(ge=0.01, le=100)] | None = None
     sample_solver: Solver | None = None
     model_switch_phase: Annotated[int, Field(ge=1, le=MAX_PHASES)] | None = None
-    phases: Annotated[tuple[PhaseStep, ...], BeforeValidator(_tuple), Field(max_length=MAX_PHASES)]
+    phases: Annotated[tuple[PhaseStep, ...], Field(max_length=MAX_PHASES), BeforeValidator(_tuple)]
 
     @model_validator(mode="after")
     def _consistent(self) -> PhaseConfig:

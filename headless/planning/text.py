@@ -14,7 +14,10 @@ _LEFT_OUT = ("continuation", "loras", "segments", "adjustments", "references")
 
 
 def plan_json(plan: Plan) -> dict[str, Any]:
-    """The plan as JSON. URLs come without secrets; `end_frame_mode` is null where there is no end image."""
+    """The plan as JSON, inputs under their own names, URLs without secrets.
+
+    `end_frame_mode` is null where there is no end image.
+    """
     whole: dict[str, Any] = {
         name: list(value) if isinstance(value, tuple) else value
         for name, value in vars(plan).items()
@@ -23,7 +26,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
     if "end_image" not in plan.references:
         whole["end_frame_mode"] = None
     return whole | {
-        "references": {name: redact_url(value) for name, value in plan.references.items()},
+        **{name: redact_url(value) for name, value in plan.references.items()},
         "continues": plan.continuation.source.value,
         "loras": [_lora_json(lora) for lora in plan.loras],
         "segments": [vars(segment).copy() for segment in plan.segments],
@@ -67,11 +70,8 @@ def _steps(plan: Plan) -> str:
 
 
 def _lora_json(lora: PlannedLora) -> dict[str, Any]:
-    return {
-        "name": redact_url(lora.name),
-        "strengths": [list(values) for values in lora.strengths],
-        "of_model": lora.of_model,
-    }
+    strength = ";".join(",".join(f"{value!r}" for value in values) for values in lora.strengths)
+    return {"name": redact_url(lora.name), "strength": strength, "of_model": lora.of_model}
 
 
 def _lora(lora: PlannedLora) -> str:
