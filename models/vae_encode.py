@@ -57,26 +57,31 @@ class ChunkedEncoder:
 
     @torch.no_grad()
     def moments(self, pixels: PixelFrames, *, end_frame: bool) -> Tensor:
-        """Moments [1, 2z, T, h, w] in the VAE's dtype, equal bit for bit to diffusers' plain encode."""
+        """Moments [1, 2z, T, h, w] in the VAE's dtype, equal bit for bit to diffusers' own encode.
+
+        In end-frame mode they are those of the frames before the last, and those of the last frame alone.
+        """
         spans = chunk_spans(pixels.num_frames, end_frame=end_frame)
         running = spans[:-1] if end_frame else spans
         since = still_since(pixels.unchanged(), [end for _, end in running])
         skips = units_to_skip([unit.reach for unit in self._units], since)
-        passes = [(running, skips)] + ([(spans[-1:], (0,))] if end_frame else [])
+        moments = [self._moments_of(pixels, running, skips)]
+        if end_frame:
+            moments.append(self._moments_of(pixels, spans[-1:], (0,)))
+        return torch.cat(moments, dim=2)
 
+    def _moments_of(
+        self, pixels: PixelFrames, spans: Sequence[tuple[int, int]], skips: Sequence[int]
+    ) -> Tensor:
         grid = pixel_grid(self._module, pixels.height, pixels.width)
         quantise = self._module.quant_conv
         if grid is None:
             everywhere = (slice(None), slice(None))
-            chunks = [x for span, skip in passes for x in self._chunks(pixels, span, skip, everywhere)]
-            moments: Tensor = quantise(torch.cat(chunks, dim=2))
-            return moments
+            whole: Tensor = quantise(torch.cat(self._chunks(pixels, spans, skips, everywhere), dim=2))
+            return whole
         tiles = [
             [
-                torch.cat(
-                    [quantise(x) for span, skip in passes for x in self._chunks(pixels, span, skip, area)],
-                    dim=2,
-                )
+                torch.cat([quantise(x) for x in self._chunks(pixels, spans, skips, area)], dim=2)
                 for area in row
             ]
             for row in grid.rows()

@@ -77,8 +77,7 @@ def image_to_video_conditioning(
     mode, changed = _mode_used(end_frame_mode, images)
     images = images.with_noise(noise_augmentation, generator)
 
-    encode = _encoded_in_slots if mode is EndFrameMode.SLOT else _encoded_in_pixels
-    latents, mask, masked = encode(vae, frames, mode, images, known_mask)
+    latents, mask, masked = _encoded(vae, frames, mode, images, known_mask)
     latents, mask = with_references(latents, mask, reference_latents)
     references = 0 if reference_latents is None else reference_latents.shape[1]
     conditioning = Conditioning(
@@ -212,9 +211,22 @@ def _mode_used(requested: str, images: Images) -> tuple[EndFrameMode, list[Adjus
     return mode, []
 
 
-def _encoded_in_pixels(
+def _encoded(
     vae: VideoEncoder, frames: int, mode: EndFrameMode, images: Images, known_mask: Tensor | None
 ) -> tuple[Tensor, Tensor, list[Adjustment]]:
+    """Latents, mask and what was changed of the mask."""
+    if mode is EndFrameMode.SLOT and images.start is not None and images.end is not None:
+        _check_slot_images(images)
+        start = vae.encode(images.start)
+        return latent_conditioning(
+            start,
+            start[:, :0],
+            frames,
+            mode,
+            end=vae.encode(images.end),
+            start_frames=images.start_frames,
+            known_mask=known_mask,
+        )
     return pixel_conditioning(
         vae,
         frames,
@@ -227,11 +239,7 @@ def _encoded_in_pixels(
     )
 
 
-def _encoded_in_slots(
-    vae: VideoEncoder, frames: int, mode: EndFrameMode, images: Images, known_mask: Tensor | None
-) -> tuple[Tensor, Tensor, list[Adjustment]]:
-    if images.start is None or images.end is None:
-        raise ConditioningError("end-frame mode slot needs a start and an end image")
+def _check_slot_images(images: Images) -> None:
     if images.pad is not None:
         raise ConditioningError(
             "pad_video is given, but end-frame mode slot encodes no empty frames; legal are in_chunk, "
@@ -242,16 +250,6 @@ def _encoded_in_slots(
         raise ConditioningError(
             f"start has {images.start_frames} frames, which slot encodes alone; legal are {lengths}"
         )
-    start = vae.encode(images.start)
-    return latent_conditioning(
-        start,
-        start[:, :0],
-        frames,
-        mode,
-        end=vae.encode(images.end),
-        start_frames=images.start_frames,
-        known_mask=known_mask,
-    )
 
 
 def _continuation(previous: Tensor | None, motion: Tensor) -> Continuation:
