@@ -1,6 +1,6 @@
 """The header of a safetensors file, checked in full before anything believes it. Reads no tensor.
 
-Layout: 8 bytes little-endian length N; N bytes of JSON, `{name: {dtype, shape, data_offsets}, ...}` and perhaps
+Layout: 8 bytes little-endian length N; N bytes of JSON, `{name: {dtype, shape, data_offsets}, ...}` and maybe
 `__metadata__`; then the bytes of the tensors, without a gap or an overlap.
 """
 

@@ -1,0 +1,87 @@
+"""A plan as people and programs read it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from headless.params import GenerateParams
+from headless.plan import plan_json, plan_text
+from tests.plan.conftest import Planner
+
+FIELDS: dict[str, Any] = {
+    "prompt": "a cat\nyawns",
+    "model": "wan_2_2_i2v_lightning_svi_3_3",
+    "start_image": "https://h/start.png?token=SECRET",
+    "end_image": "storage://inputs/local/end.png",
+    "num_frames": 82,
+    "loras": {"https://h/x.safetensors?token=SECRET": "1;0.5,0.25"},
+}
+
+
+def test_the_text_names_everything_that_decides(plan: Planner) -> None:
+    lines = plan_text(plan(sizes={"start_image": (1000, 500)}, **FIELDS)).splitlines()
+    rows = {line[:14].strip(): line[16:] for line in lines}
+    assert rows["model"].startswith("wan_2_2_i2v_lightning_svi_3_3 (")
+    assert rows["prompt"] == '"a cat\\nyawns"'
+    assert rows["start image"] == "https://h/start.png…"
+    assert rows["end image"] == "storage://inputs/local/end.png"
+    assert rows["size"] == "896 x 448 pixels, images crop"
+    assert rows["video"] == "81 frames, 5.06 s at 16 frames per second"
+    assert rows["steps"] == "6 (3 + 3), euler, flow shift 5"
+    assert rows["guidance"] == "1 then 1"
+    assert rows["seed"] == "4242 (chosen)"
+    assert rows["svi2pro"] == "yes"
+    assert rows["end frame mode"] == "extra_latent"
+    assert rows["lora"] == "https://h/x.safetensors… at 1; 0.5, 0.25"
+    assert rows["segment"] == "1: 81 frames in 22 latents, seed 4242"
+    assert rows["adjusted"] == "num_frames: 82 becomes 81, a clip has 4k+1 frames"
+    assert sum(line.endswith(" (of the model)") for line in lines) == 4
+    assert "SECRET" not in "\n".join(lines)
+
+
+def test_a_plain_task_has_little_to_say(plan: Planner) -> None:
+    text = plan_text(plan(seed=7, model="i2v_480p"))
+    assert "none" in text
+    assert "seed            7\n" in text
+    assert "adjusted" not in text
+    assert "40, unipc, flow shift 3" in text
+
+
+def test_a_continuation_says_what_is_dropped(plan: Planner) -> None:
+    task = "6f9619ff-8b86-d011-b42d-00c04fc964ff"
+    text = plan_text(plan(svi2pro=True, start_image="https://h/a.png", continue_from=task))
+    assert "continues latents, first 5 dropped" in text
+    assert f"continue from   {task}" in text
+
+
+def test_the_json_is_json_and_keeps_secrets(plan: Planner) -> None:
+    made = plan_json(plan(**FIELDS))
+    text = json.dumps(made)
+    assert json.loads(text) == made
+    assert "SECRET" not in text
+    assert made["num_frames"] == 81
+    assert made["frames_out"] == 81
+    assert made["duration_seconds"] == 5.062
+    assert made["continues"] == "nothing"
+    assert made["end_image"] == "storage://inputs/local/end.png"
+    assert made["phase_steps"] == [3, 3]
+    assert made["segments"] == [{"index": 0, "seed": 4242, "num_frames": 81, "new_frames": 81, "latents": 22}]
+    assert made["adjustments"] == [
+        {"field": "num_frames", "requested": 82, "used": 81, "why": "a clip has 4k+1 frames"}
+    ]
+    assert made["loras"][-1] == {
+        "name": "https://h/x.safetensors…",
+        "strength": "1.0;0.5,0.25",
+        "of_model": False,
+    }
+
+
+def test_the_json_has_every_parameter_that_is_used(plan: Planner) -> None:
+    made = plan_json(plan(**FIELDS))
+    unused = {"anchor_image", "continue_from", "pad_video", "known_mask", "phase_config", "strict"}
+    assert set(GenerateParams.model_fields) - unused <= set(made)
+
+
+def test_without_an_end_there_is_no_end_frame_mode(plan: Planner) -> None:
+    assert plan_json(plan())["end_frame_mode"] is None
