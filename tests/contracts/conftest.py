@@ -12,12 +12,12 @@ import pytest
 
 from tests.contracts.harness import QueueHarness, StorageHarness
 from tests.contracts.local_harnesses import LocalStorageHarness, SqliteHarness
-from tests.supabase.fixtures import supabase_queue_harness
+from tests.supabase.fixtures import supabase_queue_harness, supabase_storage_harness
 
-__all__ = ["supabase_queue_harness"]
+__all__ = ["supabase_queue_harness", "supabase_storage_harness"]
 
 QUEUES = ("sqlite_memory", "sqlite_file", "supabase")
-STORAGES = ("local",)
+STORAGES = ("local", "supabase")
 
 
 @pytest.fixture(params=QUEUES)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import uuid
+from pathlib import Path
+
+import httpx
 
 from headless.adapters.supabase_client import connect
 from headless.adapters.supabase_queue import SupabaseQueue
-from headless.ports import TaskQueue
+from headless.adapters.supabase_storage import SupabaseStorage
+from headless.ports import Storage, TaskQueue
 from tests.contracts.harness import AttemptRow
 from tests.supabase.stack import Stack
 
@@ -52,3 +56,29 @@ class SupabaseQueueHarness:
         queue = SupabaseQueue(connect(self._stack.url, self._stack.keys.secret), user_id=user_id)
         self._opened.append(queue)
         return queue
+
+
+class SupabaseStorageHarness:
+    """The bucket, with a secret key."""
+
+    prefix = "outputs/service/00000000-0000-4000-8000-000000000009/1"
+
+    def __init__(self, stack: Stack, folder: Path) -> None:
+        stack.reset()
+        self._folder = folder
+        self._files = 0
+        self._connection = connect(stack.url, stack.keys.secret)
+        self.storage: Storage = SupabaseStorage(self._connection)
+
+    def open_locator(self, locator: str) -> bytes:
+        """Without any key: the URL is all that a person has."""
+        return httpx.get(locator).raise_for_status().content
+
+    def file(self, content: bytes) -> Path:
+        self._files += 1
+        path = self._folder / f"source-{self._files}"
+        path.write_bytes(content)
+        return path
+
+    def close(self) -> None:
+        self._connection.close()
