@@ -112,8 +112,8 @@ class Settings(BaseModel):
     steps_per_phase: (
         Annotated[list[Annotated[int, Field(ge=1, le=100)]], Field(min_length=1, max_length=3)] | None
     ) = None
-    guidance_phases: Annotated[int, Field(ge=1, le=3)] | None = None
-    model_switch_phase: Annotated[int, Field(ge=1, le=3)] | None = None
+    guidance_phases: Annotated[int, Field(ge=0, le=3)] | None = None
+    model_switch_phase: Annotated[int, Field(ge=0, le=3)] | None = None
     guidance_scale: Guidance | None = None
     guidance_scale_2: Guidance | None = None
     guidance_scale_3: Guidance | None = None
@@ -129,16 +129,10 @@ class Settings(BaseModel):
     @model_validator(mode="after")
     def _consistent(self) -> Settings:
         split, phases = self.steps_per_phase, self.guidance_phases
-        if split is not None and phases not in (None, len(split)):
+        if split is not None and (phases or len(split)) != len(split):
             raise ValueError(f"steps_per_phase has {len(split)} entries for guidance_phases {phases}")
         if split is not None and self.steps not in (None, sum(split)):
             raise ValueError(f"steps_per_phase adds up to {sum(split)}, and steps is {self.steps}")
         if self.num_frames is not None and self.max_frames is not None and self.num_frames > self.max_frames:
             raise ValueError(f"num_frames {self.num_frames} is more than max_frames {self.max_frames}")
         return self
-
-
-class DefinitionFile(BaseModel):
-    """A whole file; only used to write the JSON Schema."""
-
-    model: ModelSection

@@ -31,7 +31,7 @@ def read_definition(path: Path) -> DefinitionText:
         BadDefinition: it cannot be read, is not JSON, repeats a key, has no `model` section, or its name
             is no id.
     """
-    if not re.match(ID_PATTERN, path.stem):
+    if not re.fullmatch(ID_PATTERN, path.stem):
         raise BadDefinition(
             f"{path}: the file's name is the model's id; use letters, digits, '.', '_' and '-'."
         )

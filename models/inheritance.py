@@ -31,6 +31,21 @@ def resolve_references(read: Mapping[str, DefinitionText], broken: Mapping[str, 
     return wrong
 
 
+def take_shared_parts(read: Mapping[str, DefinitionText]) -> None:
+    """Give a model the parts that it does not name from the model whose id is its architecture.
+
+    Only the transformers make a model; the VAE and the text encoder belong to the architecture.
+    """
+    for text in read.values():
+        base = read.get(str(text.model.get("architecture")))
+        own = text.model.get("files", {})
+        shared = base.model.get("files", {}) if base is not None else {}
+        if isinstance(own, dict) and isinstance(shared, dict):
+            rest = {r: place for r, place in shared.items() if not r.startswith("transformer")}
+            if added := {role: place for role, place in rest.items() if role not in own}:
+                text.model["files"] = {**own, **added}
+
+
 def _follow(read: Mapping[str, DefinitionText], broken: Mapping[str, str], id_: str, key: str) -> Any:
     path, trail = read[id_].path, [id_]
     value = read[id_].model[key]

@@ -14,7 +14,7 @@ from typing import Any
 from models.definition import BadDefinition, Definition, UnknownModel
 from models.definition_check import checked
 from models.definition_file import DefinitionText, read_definition
-from models.inheritance import resolve_references
+from models.inheritance import resolve_references, take_shared_parts
 
 
 class Registry:
@@ -87,7 +87,7 @@ def load_models_def(*folders: Path) -> Registry:
     for folder in folders:
         if not folder.is_dir():
             raise BadDefinition(f"{folder} is not a folder of model definitions.")
-        for path in sorted(folder.glob("*.json")):
+        for path in sorted(path for path in folder.glob("*.json") if not path.name.startswith(".")):
             read.pop(path.stem, None)
             broken.pop(path.stem, None)
             try:
@@ -95,6 +95,7 @@ def load_models_def(*folders: Path) -> Registry:
             except BadDefinition as error:
                 broken[path.stem] = str(error)
     broken.update(resolve_references(read, broken))
+    take_shared_parts(read)
     models_def, warnings = {}, []
     for id_, text in sorted(read.items()):
         if id_ in broken:

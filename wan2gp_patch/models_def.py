@@ -159,12 +159,13 @@ class _Patch:
 
     def _places(self) -> list[tuple[str, Definition]]:
         """The dicts that hold the definition now, each once. A loaded object that says it holds another model
-        (`loaded_model`) is left alone."""
+        (`loaded_model`, a text) is left alone."""
         places = {}
         if self._model in self._models_def:
             places[f"wgp.models_def[{self._model!r}]"] = self._models_def[self._model]
         own = getattr(self._loaded, "model_def", None)
-        ours = getattr(self._loaded, "loaded_model", self._model) == self._model
+        holds = getattr(self._loaded, "loaded_model", None)
+        ours = not isinstance(holds, str) or holds == self._model
         if ours and isinstance(own, MutableMapping) and all(own is not place for place in places.values()):
             places["loaded.model_def"] = own
         return list(places.items())

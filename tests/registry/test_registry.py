@@ -239,3 +239,52 @@ def test_a_folder_or_a_dangling_link_in_place_of_a_file(tmp_path: Path) -> None:
     registry = load_models_def(tmp_path)
     assert "is not a file" in why(registry, "a")
     assert "is not a file" in why(registry, "b")
+
+
+def test_a_fine_tune_takes_the_other_parts_of_its_architecture(tmp_path: Path) -> None:
+    base = {"transformer": "t", "transformer_2": "t2", "vae": "v", "text_encoder": "e", "tokenizer": "k"}
+    define(tmp_path, "i2v_2_2", {"files": base})
+    define(tmp_path, "tune", {"URLs": ["https://h/a"], "URLs2": ["https://h/b"]})
+    define(tmp_path, "own_vae", {"URLs": ["https://h/a"], "files": {"vae": "mine"}})
+    define(tmp_path, "elsewhere", {"architecture": "other"})
+    models_def = load_models_def(tmp_path).models_def
+    assert models_def["tune"]["files"] == {"vae": "v", "text_encoder": "e", "tokenizer": "k"}
+    assert models_def["own_vae"]["files"] == {"vae": "mine", "text_encoder": "e", "tokenizer": "k"}
+    assert models_def["i2v_2_2"]["files"] == base
+    assert "files" not in models_def["elsewhere"]
+
+
+def test_hidden_files_are_no_definitions(tmp_path: Path) -> None:
+    define(tmp_path, "a")
+    (tmp_path / "._a.json").write_bytes(b"\x00\x05\x16\x07")
+    registry = load_models_def(tmp_path)
+    assert registry.names() == ("a",)
+    assert dict(registry.broken) == {}
+
+
+def test_a_definition_of_wan2gp_as_users_have_them(tmp_path: Path) -> None:
+    define(
+        tmp_path,
+        "finetune",
+        {
+            "URLs": ["https://h/high_mbf16.safetensors", "https://h/high_quanto_mbf16_int8.safetensors"],
+            "URLs2": ["https://h/low_mbf16.safetensors"],
+            "group": "wan2_2",
+            "image_outputs": False,
+        },
+        guidance_phases=2,
+        switch_threshold=900,
+        guidance_scale=1,
+        guidance2_scale=1,
+        num_inference_steps=4,
+        flow_shift=5,
+        sample_solver="",
+        loras_multipliers="1;0 0;1",
+        activated_loras=["https://h/x.safetensors"],
+        seed=-1,
+    )
+    registry = load_models_def(tmp_path)
+    assert registry.names() == ("finetune",)
+    assert (
+        "activated_loras, loras_multipliers, model.group, model.image_outputs, seed" in registry.warnings[0]
+    )
