@@ -1,6 +1,6 @@
 """Write the JSON Schemas and the parameter table of the documentation from the code that they describe.
 
-    python scripts/write_schema.py [--check]
+    python -m scripts.write_schema [--check]
 
 `--check` writes nothing and fails when a file is out of date.
 """
@@ -12,15 +12,12 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
+from headless.params.aliases import ALIASES
+from headless.params.generate import GenerateParams
+from headless.params.legal import in_words
+from models.definition import ModelSection, Settings
+
 ROOT: Final = Path(__file__).resolve().parent.parent
-if __name__ == "__main__":
-    sys.path.insert(0, str(ROOT))
-
-from headless.params.aliases import ALIASES  # noqa: E402 - found from a checkout by the lines above
-from headless.params.generate import GenerateParams  # noqa: E402
-from headless.params.legal import in_words  # noqa: E402
-from models.definition import ModelSection, Settings  # noqa: E402
-
 DRAFT: Final = "https://json-schema.org/draft/2020-12/schema"
 TABLE_BEGIN: Final = "<!-- table: written by scripts/write_schema.py -->"
 TABLE_END: Final = "<!-- end of table -->"
@@ -79,7 +76,7 @@ def main(arguments: list[str]) -> int:
     stale = [path for path, text in files().items() if not path.exists() or path.read_text("utf-8") != text]
     if "--check" in arguments:
         for path in stale:
-            print(f"{path.relative_to(ROOT)} is out of date: run python scripts/write_schema.py")
+            print(f"{path.relative_to(ROOT)} is out of date: run python -m scripts.write_schema")
         return 1 if stale else 0
     for path in stale:
         path.parent.mkdir(parents=True, exist_ok=True)

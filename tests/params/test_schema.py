@@ -17,7 +17,7 @@ from scripts import write_schema
 
 def test_the_files_in_the_repository_are_current() -> None:
     stale = [path.name for path, text in write_schema.files().items() if path.read_text("utf-8") != text]
-    assert stale == [], "run python scripts/write_schema.py"
+    assert stale == [], "run python -m scripts.write_schema"
 
 
 def test_check_names_what_is_out_of_date(
