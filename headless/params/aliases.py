@@ -15,7 +15,7 @@ from typing import Final
 
 from headless.params.loras import as_list
 from headless.params.phase_config import expand
-from headless.params.problems import Problem, ProblemError
+from headless.params.problems import SHOWN, Problem, ProblemError
 from headless.params.show import show
 from headless.task import Json
 from models.lora_strengths import parse_strengths
@@ -99,7 +99,10 @@ def canonical(params: Mapping[str, Json], known: Iterable[str]) -> Canonical:
     problems: list[Problem] = []
     for name, value in params.items():
         if name not in names and name not in ALIASES:
-            problems.append(Problem(_unknown(name, names)))
+            # A guess costs a millisecond, and only the first few are shown.
+            problems.append(
+                Problem(_unknown(name, names) if len(problems) < SHOWN else f"{name} is no field.")
+            )
         elif value is not None:
             try:
                 for field, expanded in _expand(name, value).items():

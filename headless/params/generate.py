@@ -5,12 +5,13 @@ from __future__ import annotations
 import unicodedata
 from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from headless.params.loras import LEGAL_LORAS, MAX_LORAS, Lora
 from headless.params.phase_config import PhaseConfig
 from headless.params.references import FORMS, PREDICATE, TASK_FORMS, MediaOrTask, MediaReference
+from headless.params.tuples import tuple_of_at_most
 from models.lora_files import lora_file_name
 
 MAX_PROMPT: Final = 10_000
@@ -29,10 +30,6 @@ def _visible(prompt: str) -> str:
     if all(unicodedata.category(letter)[0] in "CZ" for letter in prompt):
         raise PydanticCustomError("blank_prompt", "give {legal}", {"legal": PROMPT_FORMS})
     return prompt
-
-
-def _tuple(value: object) -> object:
-    return tuple(value) if isinstance(value, list) else value
 
 
 class GenerateParams(BaseModel):
@@ -114,7 +111,7 @@ class GenerateParams(BaseModel):
     loras: Annotated[
         tuple[Lora, ...],
         Field(max_length=MAX_LORAS, json_schema_extra={"x-legal": LEGAL_LORAS}),
-        BeforeValidator(_tuple),
+        tuple_of_at_most(MAX_LORAS),
     ] = ()
     """LoRAs beside those of the model definition."""
 

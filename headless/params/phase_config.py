@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from headless.params.loras import MAX_LORAS
 from headless.params.references import PREDICATE
+from headless.params.tuples import tuple_of_at_most
 from headless.task import Json
 from models.lora_strengths import LEGAL, MAX_PHASES, parse_strengths
 
 _CONFIG: Final = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
 Guidance = Annotated[float, Field(ge=0, le=30)]
 Solver = Literal["unipc", "dpm++", "euler", "euler_wan2gp"]
-
-
-def _tuple(value: object) -> object:
-    return tuple(value) if isinstance(value, list) else value
 
 
 class PhaseLora(BaseModel):
@@ -49,7 +46,7 @@ class PhaseStep(BaseModel):
 
     phase: Annotated[int, Field(ge=1, le=MAX_PHASES)]
     guidance_scale: Guidance
-    loras: Annotated[tuple[PhaseLora, ...], Field(max_length=MAX_LORAS), BeforeValidator(_tuple)] = ()
+    loras: Annotated[tuple[PhaseLora, ...], Field(max_length=MAX_LORAS), tuple_of_at_most(MAX_LORAS)] = ()
 
 
 class PhaseConfig(BaseModel):
@@ -59,12 +56,14 @@ class PhaseConfig(BaseModel):
 
     num_phases: Annotated[int, Field(ge=1, le=MAX_PHASES)]
     steps_per_phase: Annotated[
-        tuple[Annotated[int, Field(ge=1, le=100)], ...], Field(max_length=MAX_PHASES), BeforeValidator(_tuple)
+        tuple[Annotated[int, Field(ge=1, le=100)], ...],
+        Field(max_length=MAX_PHASES),
+        tuple_of_at_most(MAX_PHASES),
     ]
     flow_shift: Annotated[float, Field(ge=0.01, le=100)] | None = None
     sample_solver: Solver | None = None
     model_switch_phase: Annotated[int, Field(ge=1, le=MAX_PHASES)] | None = None
-    phases: Annotated[tuple[PhaseStep, ...], Field(max_length=MAX_PHASES), BeforeValidator(_tuple)]
+    phases: Annotated[tuple[PhaseStep, ...], Field(max_length=MAX_PHASES), tuple_of_at_most(MAX_PHASES)]
 
     @model_validator(mode="after")
     def _consistent(self) -> PhaseConfig:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import Any
 
 import pytest
@@ -70,3 +71,21 @@ def test_half_of_a_surrogate_pair_is_refused() -> None:
 def test_names_that_are_not_text_are_refused() -> None:
     with pytest.raises(BadParams, match="not text"):
         parse("generate", {**BASE, 3: 4})  # type: ignore[dict-item] # not JSON, which is the point
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({f"k{n}": 0 for n in range(90_000)}, "And 89995 more."),
+        ({"loras": [{"name": "a"}] * 90_000}, "loras is a list of 90000: give up to 16 of"),
+        ({"phase_config": {"num_phases": 1, "steps_per_phase": ["x"] * 90_000, "phases": []}}, "at most 3"),
+        ({"prompt": "\u200b" * 900_000}, "prompt is a text of 900000 characters"),
+    ],
+    ids=["unknown", "loras", "phases", "prompt"],
+)
+def test_many_mistakes_cost_little(fields: dict[str, Any], message: str) -> None:
+    """Each of these took seconds to minutes when every mistake was looked at in full."""
+    began = time.process_time()
+    with pytest.raises(BadParams, match=message):
+        parse("generate", {**BASE, **fields})
+    assert time.process_time() - began < 3

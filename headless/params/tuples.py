@@ -1,0 +1,19 @@
+"""Lists of JSON as tuples, their length checked before anybody looks at the items."""
+
+from __future__ import annotations
+
+from pydantic import BeforeValidator
+from pydantic_core import PydanticCustomError
+
+
+def tuple_of_at_most(limit: int) -> BeforeValidator:
+    """A validator for a field of a tuple type."""
+
+    def convert(value: object) -> object:
+        if not isinstance(value, list):
+            return value
+        if len(value) > limit:
+            raise PydanticCustomError("too_long", "give at most {limit}", {"limit": limit})
+        return tuple(value)
+
+    return BeforeValidator(convert)
