@@ -2,25 +2,146 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias
 
 from diffusers import WanTransformer3DModel
 
-from headless.engine.loading import LoadedModel
-from headless.engine.phases import Step
+from headless.engine.memory import Memory
+from headless.engine.phases import Expert, Step
 from headless.errors import BadParams
 from headless.segment import LoraUse
+from models.errors import WeightsError
+from models.lora import Lora, Shapes, bake, read_lora, shapes_of
+from models.lora_strengths import spread
+
+Identity: TypeAlias = tuple[str, int, int, int]
+"""Path, inode, size and time of change: enough to know a file again without reading it."""
+Baked: TypeAlias = tuple[tuple[Identity, float], ...]
+"""LoRAs in the order in which they are added, with their strengths."""
+
+
+@dataclass
+class BakedExpert:
+    """What lies in the weights of one expert. `key` is None while that is uncertain."""
+
+    key: Baked | None = ()
+    touched: set[str] = field(default_factory=set)
+
+    def forget(self) -> None:
+        """The weights are pristine again."""
+        self.key, self.touched = (), set()
+
+
+class Bakery:
+    """The experts of a loaded model and what is baked into them. Lives as long as the model."""
+
+    def __init__(self, memory: Memory, experts: Sequence[Expert]) -> None:
+        self._memory = memory
+        self._baked = {expert: BakedExpert() for expert in experts}
+        for expert, baked in self._baked.items():
+            memory.on_restored(expert.value, baked.forget)
+
+    def shapes(self, expert: Expert) -> Shapes:
+        """Shapes of an expert's parameters."""
+        return shapes_of(self._memory.module(expert.value))
+
+    def expert(
+        self, expert: Expert, key: Baked, loras: Callable[[], Sequence[tuple[Lora, float]]]
+    ) -> WanTransformer3DModel:
+        """The expert on the device with exactly these LoRAs; `loras` is asked only if they are not there."""
+        module = self._memory.use(expert.value)
+        state = self._baked[expert]
+        if state.key != key:
+            added = loras()
+            before, touched = state.touched, {name for lora, _ in added for name in lora.deltas}
+            state.key, state.touched = None, before | touched
+            bake(module, lambda name: self._memory.pristine(expert.value, name), added, also=before)
+            state.key, state.touched = key, touched
+        return module
+
+    def holds(self, expert: Expert, key: Baked) -> bool:
+        """Whether exactly these LoRAs are in the expert's weights now."""
+        return self._baked[expert].key == key
 
 
 class Experts:
-    """Gives the transformers of one run."""
+    """Gives the transformers of one run, and swaps LoRAs where their strengths change."""
 
-    def __init__(self, loaded: LoadedModel, loras: Sequence[LoraUse], steps: Sequence[Step]) -> None:
-        if loras:
-            raise BadParams(f"loras: {loras[0].name} cannot be loaded; LoRAs are not available yet")
-        self._loaded = loaded
-        self._steps = steps
+    def __init__(self, bakery: Bakery, loras: Sequence[LoraUse], steps: Sequence[Step], phases: int) -> None:
+        for use in loras:
+            if len(use.strengths) not in (1, phases):
+                raise BadParams(
+                    f"loras: {use.name} has strengths for {len(use.strengths)} phases; this run has {phases}"
+                )
+        self._bakery = bakery
+        self._loras = loras
+        self._identities = [_identity(use) for use in loras]
+        self._keys = {step: self._key(step) for step in steps}
+        self._read: dict[tuple[Path, Expert], Lora] = {}
+
+    def read(self) -> None:
+        """Read and check every LoRA that is not in the weights already. Raises `BadParams`."""
+        for step, key in self._keys.items():
+            if not self._bakery.holds(step.expert, key):
+                self._used(step)
 
     def for_step(self, step: Step) -> WanTransformer3DModel:
-        """The transformer, on the device."""
-        return self._loaded.memory.use(step.expert.value)
+        """The transformer of the step, on the device, with its LoRAs."""
+        return self._bakery.expert(step.expert, self._keys[step], lambda: self._used(step))
+
+    def described(self) -> list[dict[str, object]]:
+        """What was used, for the result."""
+        return [
+            {"name": use.name, "strengths": [list(phase) for phase in use.strengths]} for use in self._loras
+        ]
+
+    def suspicious(self) -> list[str]:
+        """LoRAs whose name says one expert and whose strengths the other."""
+        found = []
+        for use, identity in zip(self._loras, self._identities, strict=True):
+            experts = {
+                step.expert for step, key in self._keys.items() if identity in (used for used, _ in key)
+            }
+            named = {expert for expert in Expert if expert.value in Path(use.name).name.lower()}
+            if len(experts) == 1 == len(named) and experts != named:
+                found.append(
+                    f"the LoRA {use.name} is named for the {_one(named)}-noise expert and used on the "
+                    f"{_one(experts)}-noise one only"
+                )
+        return found
+
+    def _key(self, step: Step) -> Baked:
+        strengths = [_strength(use, step) for use in self._loras]
+        return tuple(pair for pair in zip(self._identities, strengths, strict=True) if pair[1])
+
+    def _used(self, step: Step) -> list[tuple[Lora, float]]:
+        used = [(use, _strength(use, step)) for use in self._loras]
+        return [(self._lora(use, step.expert), strength) for use, strength in used if strength]
+
+    def _lora(self, use: LoraUse, expert: Expert) -> Lora:
+        if (use.path, expert) not in self._read:
+            try:
+                self._read[use.path, expert] = read_lora(use.path, self._bakery.shapes(expert))
+            except (WeightsError, OSError) as error:
+                raise BadParams(f"loras: {error}") from error
+        return self._read[use.path, expert]
+
+
+def _strength(use: LoraUse, step: Step) -> float:
+    values = use.strengths[0] if len(use.strengths) == 1 else use.strengths[step.phase]
+    return spread(values, step.of)[step.at]
+
+
+def _identity(use: LoraUse) -> Identity:
+    try:
+        status = use.path.stat()
+    except OSError as error:
+        raise BadParams(f"loras: {use.name} cannot be read ({error.strerror})") from error
+    return str(use.path), status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _one(experts: set[Expert]) -> str:
+    return next(iter(experts)).value

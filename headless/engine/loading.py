@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import torch
 
+from headless.engine.experts import Bakery
 from headless.engine.memory import Memory, MemoryPlan, choose_plan, make_memory, weight_bytes
 from headless.engine.model_files import ModelFiles
 from headless.engine.phases import Expert
@@ -48,6 +49,7 @@ class LoadedModel:
     in_channels: int
     vae: WanVae
     text: TextEncoder
+    bakery: Bakery
     preview: LatentPreview
 
     @property
@@ -108,4 +110,5 @@ def _load(recipe: Recipe, memory: str, device: torch.device) -> LoadedModel:
         vae=WanVae.load(files["vae"], dtype=recipe.vae_dtype, device=device),
         text=TextEncoder(load_tokenizer(files["tokenizer"]), placed, TEXT_PART, device),
         preview=LatentPreview.beside(files["vae"]),
+        bakery=Bakery(placed, tuple(experts)),
     )

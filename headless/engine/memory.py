@@ -59,6 +59,9 @@ class Memory(Protocol):
     def use(self, part: str) -> torch.nn.Module:
         """The part, on the device."""
 
+    def module(self, part: str) -> torch.nn.Module:
+        """The part wherever it is, to look at its shapes."""
+
     def pristine(self, part: str, parameter: str) -> Tensor:
         """A parameter as it was loaded. Never the tensor on the device; do not write to it."""
 
@@ -74,6 +77,10 @@ class Resident:
         self._kept: dict[tuple[str, str], Tensor] = {}
 
     def use(self, part: str) -> torch.nn.Module:
+        """The part."""
+        return self._parts[part]
+
+    def module(self, part: str) -> torch.nn.Module:
         """The part."""
         return self._parts[part]
 
@@ -118,6 +125,10 @@ class Swap:
                 parameter.data = torch.empty_like(master, device=self._device)
                 parameter.data.copy_(master, non_blocking=True)
             self._there = part
+        return self._parts[part].module
+
+    def module(self, part: str) -> torch.nn.Module:
+        """The part."""
         return self._parts[part].module
 
     def pristine(self, part: str, parameter: str) -> Tensor:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import structlog
 import torch
 from torch import Tensor
 
@@ -24,6 +25,8 @@ from headless.errors import BadParams
 from headless.segment import Clip, EngineListener, Generation, Picture, SegmentRequest
 from headless.task import Phase
 from wan2gp_patch.frames import EndFrameMode, latent_count, new_frames, sequence_length
+
+log = structlog.get_logger(__name__)
 
 
 class SegmentRun:
@@ -50,9 +53,11 @@ class SegmentRun:
     def generate(self) -> Generation:
         """Condition and sample now; decode while the frames are read."""
         request = self._request
-        schedule, steps = self._plan()
-        experts = Experts(self._loaded, request.loras, steps)
+        schedule, steps, phases = self._plan()
         self._listener.on_phase(Phase.ENCODING)
+        experts = Experts(self._loaded.bakery, request.loras, steps, phases)
+        experts.read()
+        self._describe_loras(experts)
         with self._measured("text"):
             prompts = self._prompts(steps)
         self._listener.on_phase(Phase.ENCODING)
@@ -62,7 +67,7 @@ class SegmentRun:
         latents = self._sample(generator, conditioned, prompts, schedule, steps, experts)
         return self._generation(latents, conditioned, schedule, steps)
 
-    def _plan(self) -> tuple[Schedule, tuple[Step, ...]]:
+    def _plan(self) -> tuple[Schedule, tuple[Step, ...], int]:
         request = self._request
         phases = plan_phases(
             self._model_def.get("settings", {}),
@@ -75,9 +80,15 @@ class SegmentRun:
         )
         try:
             schedule = make_schedule(request.solver, request.steps, request.flow_shift)
-            return schedule, phases.lay_out(schedule)
+            return schedule, phases.lay_out(schedule), len(phases.rules)
         except ValueError as error:
             raise BadParams(str(error)) from error
+
+    def _describe_loras(self, experts: Experts) -> None:
+        self._details["loras"] = experts.described()
+        for warning in experts.suspicious():
+            log.warning(warning)
+            self._details.setdefault("warnings", []).append(warning)
 
     def _prompts(self, steps: tuple[Step, ...]) -> Prompts:
         text, request = self._loaded.text, self._request
