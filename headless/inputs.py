@@ -1,25 +1,24 @@
-"""Brings the files that a task names onto this machine: URLs through the fetch guard, objects from storage."""
+"""Brings the files that a task names here: URLs through the fetch guard, objects from storage."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import structlog
 
 from headless.errors import BadInput, BadParams, Unsafe
+from headless.job import JobServices
 from headless.media.fetch import fetch_url
 from headless.media.guard import redact_url
 from headless.media.images import ImageLimits, load_image
-from headless.ports import Storage, TaskQueue
+from headless.media.video import VideoInfo, probe
+from headless.params.references import STORAGE, is_task_id
 from headless.segment import Picture
 from headless.task import TaskStatus
-from headless.job import JobServices
 
-STORAGE_SCHEME = "storage://"
 PICTURE_FIELDS = ("start_image", "end_image", "anchor_image")
-FILE_FIELDS = (*PICTURE_FIELDS, "pad_video", "known_mask", "continue_from")
 
 log = structlog.get_logger(__name__)
 
@@ -39,6 +38,7 @@ class Inputs:
     files: dict[str, InputFile] = field(default_factory=dict)
     pictures: dict[str, Picture] = field(default_factory=dict)
     previous_latents: InputFile | None = None
+    previous_video: VideoInfo | None = None
 
     def hashes(self) -> dict[str, str]:
         """Field -> SHA-256 of the file, for the result."""
@@ -46,8 +46,11 @@ class Inputs:
         return found | ({"continue_from": self.previous_latents.sha256} if self.previous_latents else {})
 
     def sizes(self) -> dict[str, tuple[int, int]]:
-        """Field -> (width, height) of the pictures as given."""
-        return {name: (p.shape[1], p.shape[0]) for name, p in self.pictures.items()}
+        """Field -> (width, height) of the pictures, and of the video that is continued, as given."""
+        found = {name: (p.shape[1], p.shape[0]) for name, p in self.pictures.items()}
+        if self.previous_video is not None:
+            found["continue_from"] = (self.previous_video.width, self.previous_video.height)
+        return found
 
 
 class InputFetcher:
@@ -69,20 +72,22 @@ class InputFetcher:
             self._check()
             if name == "continue_from" and is_task_id(reference):
                 latents = self._latents_of(reference)
-                inputs = Inputs(inputs.files, inputs.pictures, latents)
+                inputs = replace(inputs, previous_latents=latents)
                 continue
             file = self.file(name, reference)
             inputs.files[name] = file
             if name in PICTURE_FIELDS:
                 inputs.pictures[name] = load_image(file.path, field=name, limits=ImageLimits())
+            elif name == "continue_from":
+                inputs = replace(inputs, previous_video=probe(file.path, field=name))
             log.info("input fetched", field=name, source=redact_url(reference), sha256=file.sha256[:12])
         return inputs
 
     def file(self, name: str, reference: str) -> InputFile:
         """One referenced file."""
         destination = self._folder / name
-        if reference.startswith(STORAGE_SCHEME):
-            return self._stored(name, reference.removeprefix(STORAGE_SCHEME), destination)
+        if reference.startswith(STORAGE):
+            return self._stored(name, reference.removeprefix(STORAGE), destination)
         fetched = fetch_url(
             reference,
             destination,
@@ -96,7 +101,7 @@ class InputFetcher:
     def _stored(self, name: str, key: str, destination: Path) -> InputFile:
         if not key.startswith((f"inputs/{self._owner}/", f"outputs/{self._owner}/")):
             raise Unsafe(
-                f"{name}: {STORAGE_SCHEME}{key} belongs to somebody else. "
+                f"{name}: {STORAGE}{key} belongs to somebody else. "
                 f"A task may read what lies under inputs/{self._owner}/ and outputs/{self._owner}/."
             )
         try:
@@ -118,10 +123,8 @@ class InputFetcher:
         latents = files.get("latents") if isinstance(files, dict) else None
         key = latents.get("key") if isinstance(latents, dict) else None
         if not isinstance(key, str):
-            raise BadParams(f"continue_from: task {task_id} left no latents to continue from. Give its video instead.")
+            raise BadParams(
+                f"continue_from: task {task_id} left no latents to continue from. Give its video instead."
+            )
         return self._stored("continue_from", key, self._folder / "previous.safetensors")
 
-
-def is_task_id(reference: str) -> bool:
-    """Whether a reference is a task's id and not an address."""
-    return "://" not in reference

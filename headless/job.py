@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from headless.media.fetch import FetchLimits
 from headless.loras import LoraSource
+from headless.media.fetch import FetchLimits
 from headless.media.guard import FetchPolicy
 from headless.ports import Clock, Engine, ModelRegistry, Storage, TaskQueue
 from headless.shutdown import Shutdown

@@ -28,6 +28,17 @@ _SPAN = {
 log = structlog.get_logger(__name__)
 
 
+class SilentListener:
+    """Listens to a load that belongs to no task."""
+
+    def on_phase(self, phase: Phase) -> None:
+        """Log it."""
+        log.info(phase.value)
+
+    def on_step(self, step: int, steps: int, preview: Callable[[], Picture] | None) -> None:
+        """Nothing to tell: a load has no steps."""
+
+
 class JobListener:
     """Implements `EngineListener` for one task.
 
@@ -55,7 +66,9 @@ class JobListener:
         """Note the phase; the same phase again is a chance to stop."""
         if phase is not self._phase:
             now = self._clock.monotonic()
-            self._timings[self._phase.value] = self._timings.get(self._phase.value, 0.0) + now - self._phase_began
+            self._timings[self._phase.value] = (
+                self._timings.get(self._phase.value, 0.0) + now - self._phase_began
+            )
             self._phase, self._phase_began = phase, now
             log.info(phase.value)
             self._lease.report(Progress(phase, percent=_SPAN[phase][0]))
@@ -83,7 +96,9 @@ class JobListener:
         left = self._shutdown.seconds_left
         unpredictable = self._phase in (Phase.CLAIMED, Phase.FETCHING, Phase.LOADING, Phase.ENCODING)
         if unpredictable or left < max(still_needed, 0.0):
-            raise Draining("The worker was asked to stop and the task would have taken longer than its grace time.")
+            raise Draining(
+                "The worker was asked to stop and the task would have taken longer than its grace time."
+            )
 
     def _percent(self, share: float) -> float:
         low, high = _SPAN[self._phase]

@@ -14,7 +14,9 @@ from typing import Any, TextIO
 import structlog
 from structlog.typing import Processor
 
-_TOKEN_SHAPES = re.compile(r"sb_(?:secret|publishable)_[\w-]{8,}|eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*|(?<=[?&]token=)[^&\s'\"]+")
+_TOKEN_SHAPES = re.compile(
+    r"sb_(?:secret|publishable)_[\w-]{8,}|eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*|(?<=[?&]token=)[^&\s'\"]+"
+)
 _QUIET = ("httpx", "httpcore", "h2", "hpack", "PIL", "urllib3", "filelock", "diffusers", "transformers")
 
 
@@ -60,7 +62,9 @@ def configure(*, debug: bool, log_format: str, stream: TextIO, secrets: Iterable
         Redactor(secrets),
     ]
     renderer: Processor = (
-        structlog.dev.ConsoleRenderer(colors=stream.isatty()) if text else structlog.processors.JSONRenderer(ensure_ascii=False)
+        structlog.dev.ConsoleRenderer(colors=stream.isatty())
+        if text
+        else structlog.processors.JSONRenderer(ensure_ascii=False)
     )
     handler = logging.StreamHandler(stream)
     handler.setFormatter(

@@ -57,10 +57,11 @@ class WorkLoop:
         self._policy = policy
         self._on_beat = on_beat
         self._claim_id = str(uuid.uuid4())
+        self._answered = True
         self._wait = policy.busy
 
     def run(self) -> int:
-        """Work until asked to stop, until idle, or once, as the policy says. 0: as asked; 1: machine unfit."""
+        """Work until asked to stop, until idle, or once, as the policy says. 0: as asked; 1: unfit."""
         log.info("worker started", worker=self._worker_id)
         try:
             while not self._shutdown.requested:
@@ -79,12 +80,17 @@ class WorkLoop:
             log.info("worker stopped", worker=self._worker_id)
 
     def _claim(self) -> Claim | None:
-        capability = Capability(loaded_model=self._engine.loaded_model, description=dict(self._engine.versions()))
+        """A task or nothing. A claim without an answer may have been granted, so its id is kept."""
+        capability = Capability(
+            loaded_model=self._engine.loaded_model, description=dict(self._engine.versions())
+        )
         try:
             claim = self._queue.claim(self._worker_id, self._claim_id, capability)
         except QueueUnavailable as error:
             log.warning("queue not reached, trying again", error=error.message)
+            self._answered = False
             return None
+        self._answered = True
         if claim is not None:
             self._claim_id = str(uuid.uuid4())
         return claim
@@ -98,7 +104,7 @@ class WorkLoop:
         return 0 if self._policy.once else None
 
     def _finished(self) -> bool:
-        if not self._policy.until_idle:
+        if not self._policy.until_idle or not self._answered:
             return False
         try:
             return self._queue.queued() == 0
@@ -107,7 +113,7 @@ class WorkLoop:
             return False
 
     def _rest(self) -> None:
-        """Wait a little longer each time nothing is there, spread by a quarter so that workers do not march in step."""
+        """Wait, a little longer each time nothing is there; spread, so that workers do not march in step."""
         spread = random.uniform(0.75, 1.25)  # noqa: S311 - jitter, not a secret
         self._shutdown.wait(self._wait * spread)
         self._wait = min(self._wait * 1.5, max(self._policy.idle, self._policy.busy))

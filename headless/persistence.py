@@ -24,7 +24,9 @@ def persistently(what: str, call: Callable[[], T], clock: Clock, limit_seconds: 
 
     def tell(state: tenacity.RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
-        log.warning(f"{what} did not get through, trying again", attempt=state.attempt_number, error=str(error))
+        log.warning(
+            f"{what} did not get through, trying again", attempt=state.attempt_number, error=str(error)
+        )
 
     began = clock.monotonic()
     retrying = tenacity.Retrying(

@@ -49,14 +49,10 @@ class TaskQueue(Protocol):
     ) -> CompleteAnswer:
         """Publish the output and finish the task, in one transaction."""
 
-    def fail(
-        self, task_id: str, attempt: int, error_class: str, message: str, retry: bool
-    ) -> FencedAnswer:
+    def fail(self, task_id: str, attempt: int, error_class: str, message: str, retry: bool) -> FencedAnswer:
         """Fail the attempt. With `retry` the task is queued again, later each time, up to three times."""
 
-    def release(
-        self, task_id: str, attempt: int, reason: str, delay_seconds: float = 0.0
-    ) -> FencedAnswer:
+    def release(self, task_id: str, attempt: int, reason: str, delay_seconds: float = 0.0) -> FencedAnswer:
         """Give the task back; its attempt is not charged, and nobody claims it for `delay_seconds`."""
 
     def enqueue(self, task: NewTask) -> str:
@@ -97,7 +93,7 @@ class Storage(Protocol):
     """
 
     def put(self, key: str, source: Path, content_type: str) -> StoredObject:
-        """Store a file and verify it. An existing key with the same bytes is fine; other bytes raise `Unsafe`."""
+        """Store a file and verify it. An existing key with the same bytes is fine; others raise `Unsafe`."""
 
     def fetch(self, key: str, destination: Path, limit_bytes: int) -> StoredObject:
         """Copy an object to a local file. `BadInput` when absent or larger than the limit."""

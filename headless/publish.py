@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,14 +18,17 @@ from headless.ports import Storage, StoredObject
 from headless.segment import Generation, Picture
 from headless.task import Phase
 
-VIDEO, POSTER, CONTACT_SHEET, LATENTS = "video", "poster", "contact_sheet", "latents"
-_NAMES = {
-    VIDEO: ("video.mp4", "video/mp4"),
-    POSTER: ("poster.webp", "image/webp"),
-    CONTACT_SHEET: ("contact_sheet.webp", "image/webp"),
-    LATENTS: ("latents.safetensors", "application/octet-stream"),
+VIDEO_FILE = "video.mp4"
+POSTER_FILE = "poster.webp"
+CONTACT_SHEET_FILE = "contact_sheet.webp"
+LATENTS_FILE = "latents.safetensors"
+RESULT_FILE = "result.json"
+_FILES = {
+    "video": (VIDEO_FILE, "video/mp4"),
+    "poster": (POSTER_FILE, "image/webp"),
+    "contact_sheet": (CONTACT_SHEET_FILE, "image/webp"),
+    "latents": (LATENTS_FILE, "application/octet-stream"),
 }
-RESULT = ("result.json", "application/json")
 
 
 @dataclass
@@ -59,7 +61,9 @@ def write_video(
     head = generation.num_frames - generation.new_frames
     kept = KeptFrames(generation.new_frames)
     count = 0
-    with VideoWriter(path, width=generation.width, height=generation.height, fps=fps, metadata=metadata) as video:
+    with VideoWriter(
+        path, width=generation.width, height=generation.height, fps=fps, metadata=metadata
+    ) as video:
         for picture in generation.frames:
             if count >= head:
                 video.write(picture)
@@ -67,24 +71,24 @@ def write_video(
             count += 1
             listener.on_share(min(count, generation.num_frames), generation.num_frames)
         if count != generation.num_frames:
-            raise BadOutput(f"The engine decoded {count} frames instead of {generation.num_frames}. Please report this.")
+            raise BadOutput(
+                f"The engine decoded {count} frames instead of {generation.num_frames}. Please report this."
+            )
     return kept
 
 
-def write_stills(
-    kept: KeptFrames, given: dict[str, Picture], title: str, folder: Path
-) -> None:
+def write_stills(kept: KeptFrames, given: dict[str, Picture], title: str, folder: Path) -> None:
     """Poster and contact sheet into `folder`."""
-    write_poster(kept.pictures[kept.total // 2], folder / _NAMES[POSTER][0])
-    cells = [Labelled(f"given {name.removesuffix('_image')}", picture) for name, picture in given.items()]
+    write_poster(kept.pictures[kept.total // 2], folder / POSTER_FILE)
+    cells = [Labelled(name.replace("_", " "), picture, given=True) for name, picture in given.items()]
     cells += [Labelled(f"frame {index}", picture) for index, picture in sorted(kept.pictures.items())]
-    write_contact_sheet(cells, folder / _NAMES[CONTACT_SHEET][0], title=title)
+    write_contact_sheet(cells, folder / CONTACT_SHEET_FILE, title=title)
 
 
 def scores(kept: KeptFrames, generation: Generation, given: dict[str, Picture]) -> dict[str, Any]:
     """PSNR in dB and SSIM of the first and last frame against the given images.
 
-    The end is the frame that stands for the end image: in end-frame mode `extra_latent` the one that is dropped.
+    The end is the frame that stands for the end image: in mode `extra_latent` the one that is dropped.
     A continuation shows no start image, so it has no start score.
     """
     result: dict[str, Any] = {}
@@ -111,7 +115,9 @@ class Publisher:
 
     def upload(self) -> dict[str, Any]:
         """Upload every file that is there; name -> key, sha256, size. Raises `StorageUnavailable`."""
-        present = [(name, file, kind) for name, (file, kind) in _NAMES.items() if (self._folder / file).exists()]
+        present = [
+            (name, file, kind) for name, (file, kind) in _FILES.items() if (self._folder / file).exists()
+        ]
         self._listener.on_phase(Phase.UPLOADING)
         for done, (name, file, kind) in enumerate(present, 1):
             self._stored[name] = self._storage.put(f"{self._prefix}/{file}", self._folder / file, kind)
@@ -124,22 +130,21 @@ class Publisher:
     @property
     def video(self) -> StoredObject:
         """The uploaded video."""
-        return self._stored[VIDEO]
+        return self._stored["video"]
 
     def upload_result(self, result: dict[str, Any]) -> None:
         """Upload the result as JSON beside the video."""
-        file, kind = RESULT
-        path = self._folder / file
+        path = self._folder / RESULT_FILE
         path.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        self._storage.put(f"{self._prefix}/{file}", path, kind)
+        self._storage.put(f"{self._prefix}/{RESULT_FILE}", path, "application/json")
 
     def keep_copies(self, folder: Path, task_id: str, result: dict[str, Any]) -> None:
         """Leave the files in `folder` as `<task>.mp4`, `<task>.poster.webp` and so on, and the result last."""
         local = json.loads(json.dumps(result))
-        for name, (file, _) in _NAMES.items():
+        for name, (file, _) in _FILES.items():
             if name in local["files"]:
                 suffix = Path(file).suffix
-                target = f"{task_id}{suffix}" if name == VIDEO else f"{task_id}.{name}{suffix}"
+                target = f"{task_id}{suffix}" if name == "video" else f"{task_id}.{name}{suffix}"
                 shutil.copyfile(self._folder / file, folder / target)
                 local["files"][name]["name"] = target
         text = json.dumps(local, indent=2, ensure_ascii=False) + "\n"

@@ -9,13 +9,19 @@ import numpy as np
 
 from headless.errors import BadParams
 from headless.inputs import PICTURE_FIELDS, Inputs
+from headless.media.file_kind import HEAD_BYTES, FileKind, identify
 from headless.media.fit import fit_picture
-from headless.media.video_reader import VideoLimits, read_frames
+from headless.media.images import ImageLimits, load_image
+from headless.media.video import VideoLimits, read_clip
 from headless.params.show import show
 from headless.plan import Plan
 from headless.segment import Clip, LoraUse, Mask, Picture, SegmentRequest
 from wan2gp_patch.adjustment import Adjustment
 from wan2gp_patch.frames import prefix_frames
+
+_PICTURES = frozenset(
+    {FileKind.PNG, FileKind.JPEG, FileKind.WEBP, FileKind.BMP, FileKind.TIFF, FileKind.AVIF}
+)
 
 
 @dataclass(frozen=True)
@@ -48,7 +54,7 @@ def segment_inputs(plan: Plan, inputs: Inputs, loras: tuple[LoraUse, ...]) -> Se
         last = prefix_frames(plan.overlap)
         made = replace(made, prefix=_clip(frames["continue_from"], "continue_from", plan, last))
     if "pad_video" in frames:
-        made = replace(made, pad_video=_clip(frames["pad_video"], "pad_video", plan))
+        made = replace(made, pad_video=_picture_or_clip(frames["pad_video"], "pad_video", plan))
     if "known_mask" in frames:
         made = replace(made, known_mask=_mask(frames["known_mask"], plan))
     return made
@@ -103,11 +109,24 @@ def build_request(plan: Plan, inputs: SegmentInputs) -> SegmentRequest:
 
 
 def _clip(path: Path, name: str, plan: Plan, last: int | None = None) -> Clip:
-    frames = read_frames(path, limits=VideoLimits(), field=name, last=last)
+    frames = read_clip(path, limits=VideoLimits(), field=name, last=last)
     return np.stack([fit_picture(frame, plan.width, plan.height, plan.image_fit)[0] for frame in frames])
 
 
+def _picture_or_clip(path: Path, name: str, plan: Plan) -> Clip:
+    """Frames of a video, or a picture as a clip of one frame."""
+    if not _is_picture(path):
+        return _clip(path, name, plan)
+    picture = load_image(path, field=name, limits=ImageLimits())
+    return fit_picture(picture, plan.width, plan.height, plan.image_fit)[0][None]
+
+
+def _is_picture(path: Path) -> bool:
+    with path.open("rb") as file:
+        return identify(file.read(HEAD_BYTES)) in _PICTURES
+
+
 def _mask(path: Path, plan: Plan) -> Mask:
-    clip = _clip(path, "known_mask", plan)
+    clip = _picture_or_clip(path, "known_mask", plan)
     grey: Mask = clip.mean(axis=3, dtype=np.float32) / np.float32(255)
     return grey

@@ -5,25 +5,24 @@ from __future__ import annotations
 import contextlib
 import secrets
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import structlog
 from structlog.contextvars import bound_contextvars
 
 from headless.errors import LeaseLost
-from headless.inputs import InputFetcher, Inputs
+from headless.inputs import InputFetcher
 from headless.job import JobServices
-from headless.job_listener import JobListener
+from headless.job_listener import JobListener, SilentListener
 from headless.lease import Lease
-from headless.params import GenerateParams, parse
+from headless.loras import locate_loras
+from headless.params import parse
 from headless.persistence import persistently
-from headless.plan import Plan, make_plan
+from headless.plan import make_plan
 from headless.previews import Previews
 from headless.publish import LATENTS_FILE, VIDEO_FILE, Publisher, scores, write_stills, write_video
-from headless.request import SegmentInputs, build_request, segment_inputs
+from headless.request import build_request, refuse_adjustments, segment_inputs
 from headless.result import describe, metadata
 from headless.segment import Generation
 from headless.settle import Outcome, Settled, settle, translate
@@ -56,6 +55,14 @@ class TaskRunner:
                 return self._settle(claim, error)
             log.info("task complete")
             return Settled(Outcome.DONE)
+
+    def preload(self, model: str) -> None:
+        """Load a model before the first task. Raises what a load raises, and `BadParams` for an unknown id."""
+        try:
+            self._services.engine.load(model, SilentListener())
+        except Exception as error:
+            known = translate(error)
+            raise known from error
 
     def _settle(self, claim: Claim, error: Exception) -> Settled:
         known = translate(error)
@@ -108,8 +115,11 @@ class TaskRun:
         self._plan = make_plan(
             self._params, definition, seed_source=_fresh_seed, image_sizes=self._inputs.sizes()
         )
-        self._segment = segment_inputs(self._plan, self._inputs, s.lora_folders, fetcher)
-        log.info("planned", model=self._plan.model, adjustments=len(self._plan.adjustments))
+        loras = locate_loras(self._plan.loras, s.loras, self._listener.check)
+        self._segment = segment_inputs(self._plan, self._inputs, loras)
+        if self._params.strict:
+            refuse_adjustments(self._segment.adjustments)
+        log.info("planned", model=self._plan.model, seed=self._plan.seed, frames=self._plan.num_frames)
 
     def generate(self) -> None:
         """Run the engine and write the files; the model definition is patched meanwhile."""
@@ -118,6 +128,8 @@ class TaskRun:
         s.engine.load(self._plan.model, self._listener)
         with self._patched_definition():
             generation = s.engine.generate(build_request(self._plan, self._segment), self._listener)
+            if self._params.strict:
+                refuse_adjustments(generation.adjustments)
             self._write(generation)
 
     def publish(self) -> None:
@@ -166,7 +178,13 @@ class TaskRun:
         title = f"{self._plan.model}  seed {self._plan.seed}  {self._plan.width}x{self._plan.height}"
         write_stills(kept, given, title, folder)
         self._result = describe(
-            self._plan, self._inputs, generation, scores(kept, generation, given), s.engine.versions(), s.worker_id
+            self._plan,
+            self._inputs,
+            generation,
+            (*self._plan.adjustments, *self._segment.adjustments, *generation.adjustments),
+            scores(kept, generation, given),
+            s.engine.versions(),
+            s.worker_id,
         )
 
 

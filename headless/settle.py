@@ -59,7 +59,9 @@ def translate(error: Exception) -> HeadlessError:
         return BadParams(str(error))
     if isinstance(error, OSError) and error.errno in NO_ROOM:
         where = f" at {error.filename}" if error.filename else ""
-        return DiskFull(f"No room is left on the disk{where}. Free some space; the task waits and is not charged.")
+        return DiskFull(
+            f"No room is left on the disk{where}. Free some space; the task waits and is not charged."
+        )
     return InternalError(f"{type(error).__name__}: {error}")
 
 
@@ -79,7 +81,11 @@ def settle(queue: TaskQueue, claim: Claim, error: HeadlessError) -> Settled:
             return Settled(Outcome.RELEASED, error.message)
         case MachineError():
             queue.release(claim.task_id, claim.attempt, error.message, RELEASE_DELAY)
-            log.error("task given back, this machine cannot run it", error_class=error.error_class, why=error.message)
+            log.error(
+                "task given back, this machine cannot run it",
+                error_class=error.error_class,
+                why=error.message,
+            )
             return Settled(Outcome.UNFIT, error.message)
         case RetryableError() | InternalError():
             queue.fail(claim.task_id, claim.attempt, error.error_class, error.message, retry=True)
@@ -96,4 +102,4 @@ def settle(queue: TaskQueue, claim: Claim, error: HeadlessError) -> Settled:
 
 
 RELEASE_DELAY = 30.0
-"""Seconds for which a task that this machine could not run is not claimed again, so that others come first."""
+"""Seconds for which nobody claims a task that this machine could not run, so that others come first."""

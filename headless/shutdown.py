@@ -51,5 +51,8 @@ class Shutdown:
         if self._event.is_set():
             os.write(sys.stderr.fileno(), b"leaving at once; the task is taken over when its lease ends\n")
             os._exit(LEFT_AT_ONCE)
-        os.write(sys.stderr.fileno(), b"stopping: finishing or giving back the current task; again to leave at once\n")
+        os.write(
+            sys.stderr.fileno(),
+            b"stopping: finishing or giving back the current task; again to leave at once\n",
+        )
         self.request()

@@ -8,6 +8,14 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import structlog
+
+from headless.adapters.fake_engine import FakeEngine
+from headless.adapters.local_storage import LocalStorage
+from headless.adapters.sqlite_queue import SqliteQueue
+from headless.adapters.supabase_client import connect
+from headless.adapters.supabase_queue import SupabaseQueue
+from headless.adapters.supabase_storage import SupabaseStorage
 from headless.clock import SystemClock
 from headless.errors import UsageError
 from headless.job import JobServices
@@ -21,35 +29,24 @@ from headless.settings import Connection, ModelFolders, WorkerSettings
 from headless.shutdown import Shutdown
 from models.registry import load_models_def
 
+log = structlog.get_logger(__name__)
+
 ROOT = Path(__file__).resolve().parent.parent
 SHIPPED_CONFIGS = ROOT / "configs"
 SHIPPED_MODELS = ROOT / "models"
 
 
-def open_queue(connection: Connection, lease_seconds: float = 60.0) -> TaskQueue:
-    """The queue that the settings name."""
+def open_backend(connection: Connection, lease_seconds: float = 60.0) -> tuple[TaskQueue, Storage]:
+    """The queue and the storage that the settings name."""
     if connection.local is not None:
-        from headless.adapters.sqlite_queue import SqliteQueue
-
         _make_folder(connection.local, "--local")
-        return SqliteQueue(connection.local / "queue.sqlite3", lease_seconds=lease_seconds)
-    from headless.adapters.supabase_client import connect
-    from headless.adapters.supabase_queue import SupabaseQueue
-
-    return SupabaseQueue(connect(*_supabase(connection)))
-
-
-def open_storage(connection: Connection) -> Storage:
-    """The storage beside that queue."""
-    if connection.local is not None:
-        from headless.adapters.local_storage import LocalStorage
-
-        _make_folder(connection.local, "--local")
-        return LocalStorage(connection.local / "files")
-    from headless.adapters.supabase_client import connect
-    from headless.adapters.supabase_storage import SupabaseStorage
-
-    return SupabaseStorage(connect(*_supabase(connection)), bucket=connection.bucket)
+        queue = SqliteQueue(connection.local / "queue.sqlite3", lease_seconds=lease_seconds)
+        return queue, LocalStorage(connection.local / "files")
+    if connection.supabase_url is None or connection.token is None:
+        raise UsageError("--supabase-url needs a token.")
+    anon = connection.anon_key.get_secret_value() if connection.anon_key else None
+    supabase = connect(connection.supabase_url, connection.token.get_secret_value(), anon_key=anon)
+    return SupabaseQueue(supabase), SupabaseStorage(supabase, bucket=connection.bucket)
 
 
 def open_registry(folders: ModelFolders) -> ModelRegistry:
@@ -63,14 +60,17 @@ def open_registry(folders: ModelFolders) -> ModelRegistry:
             )
         if (user / "configs").is_dir():
             found.append(user / "configs")
-    return load_models_def(*found)
+    registry = load_models_def(*found)
+    for model, why in registry.broken.items():
+        log.warning("model definition not usable", model=model, why=why)
+    for warning in registry.warnings:
+        log.warning("model definition", why=warning)
+    return registry
 
 
 def open_engine(settings: WorkerSettings, registry: ModelRegistry) -> Engine:
     """The engine that the settings name; torch is imported here at the earliest."""
     if settings.engine == "fake":
-        from headless.adapters.fake_engine import FakeEngine
-
         return FakeEngine(registry, SystemClock(), step_seconds=0.1)
     from headless.engine.wan import WanEngine
 
@@ -83,7 +83,7 @@ def build_worker(settings: WorkerSettings) -> Iterator[tuple[WorkLoop, Shutdown]
     """A worker ready to run, and the switch that stops it."""
     clock = SystemClock()
     registry = open_registry(settings.models)
-    queue = open_queue(settings.connection, settings.lease_seconds)
+    queue, storage = open_backend(settings.connection, settings.lease_seconds)
     shutdown = Shutdown(clock, settings.grace)
     beat = _heartbeat(settings.health_file)
     policy = FetchPolicy(allowed_hosts=settings.allowed_hosts)
@@ -91,7 +91,7 @@ def build_worker(settings: WorkerSettings) -> Iterator[tuple[WorkLoop, Shutdown]
         engine = open_engine(settings, registry)
         services = JobServices(
             queue=queue,
-            storage=open_storage(settings.connection),
+            storage=storage,
             engine=engine,
             registry=registry,
             clock=clock,
@@ -155,10 +155,3 @@ def _heartbeat(path: Path | None) -> Callable[[], None]:
         return lambda: None
     _make_folder(path.parent, "--health-file")
     return path.touch
-
-
-def _supabase(connection: Connection) -> tuple[str, str, str | None]:
-    if connection.supabase_url is None or connection.token is None:
-        raise UsageError("--supabase-url and a token are needed.")
-    anon = connection.anon_key.get_secret_value() if connection.anon_key else None
-    return connection.supabase_url, connection.token.get_secret_value(), anon

@@ -13,7 +13,8 @@ def main() -> int:
     parser.add_argument("result", type=Path)
     path = parser.parse_args().result
     if not path.is_file():
-        print(f"There is no {path}: the task did not complete. `python -m headless list --local out/queue` says why.")
+        print(f"There is no {path}: the task did not complete.")
+        print("`python -m headless list --local out/queue` says why.")
         return 1
     result = json.loads(path.read_text(encoding="utf-8"))
     for name, file in result["files"].items():
@@ -22,7 +23,9 @@ def main() -> int:
     for phase, seconds in result["timings"].items():
         print(f"{phase:<9} {seconds:.2f} s")
     for adjustment in result["adjustments"]:
-        print(f"adjusted  {adjustment['field']}: {adjustment['requested']} -> {adjustment['used']} ({adjustment['why']})")
+        print(
+            f"adjusted  {adjustment['field']}: {adjustment['requested']} -> {adjustment['used']} ({adjustment['why']})"
+        )
     return 0
 
 

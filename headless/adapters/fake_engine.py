@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ class FakeEngine:
         for step in range(1, request.steps + 1):
             self._clock.sleep(self._step_seconds)
             _strike(faults, "step", step)
-            listener.on_step(step, request.steps, lambda number=step: draw_number(number, 64, 64))
+            listener.on_step(step, request.steps, partial(draw_number, step, 64, 64))
         head = _continuation(request).head_drop
         first = _first_number(request, head)
         return Generation(

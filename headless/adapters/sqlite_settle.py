@@ -130,7 +130,10 @@ def release(
         return FencedAnswer.OK
     _end_attempt(db, now, row, "released", message=reason)
     _queue_again(db, now, row, delay)
-    db.execute("UPDATE tasks SET attempts = attempts - 1 WHERE id = ?", (task_id,))
+    db.execute(
+        "UPDATE tasks SET attempts = attempts - 1, error_class = NULL, error_message = ? WHERE id = ?",
+        (reason, task_id),
+    )
     return FencedAnswer.OK
 
 

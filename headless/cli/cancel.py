@@ -15,7 +15,9 @@ from headless.task import CancelAnswer
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], environ: Mapping[str, str]) -> None:
     """Add the command."""
-    parser = commands.add_parser("cancel", help="cancel a task", description="Cancels a task that waits or runs.")
+    parser = commands.add_parser(
+        "cancel", help="cancel a task", description="Cancels a task that waits or runs."
+    )
     add_connection_options(parser, environ)
     parser.add_argument("task", metavar="TASK", help="the task's id")
     parser.set_defaults(run=run)
@@ -36,6 +38,8 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
             print("the task had ended before; nothing was changed")
             return FAILED
         case CancelAnswer.UNKNOWN:
-            raise UsageError(f"There is no task {arguments.task!r} in this queue. `list` shows those there are.")
+            raise UsageError(
+                f"There is no task {arguments.task!r} in this queue. `list` shows those there are."
+            )
         case _:
             assert_never(answer)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from headless.logs import configure
 from headless.ports import Storage, TaskQueue
 from headless.settings import read_connection
-from headless.wiring import open_queue, open_storage
+from headless.wiring import open_backend
 
 
 @contextmanager
@@ -20,8 +20,8 @@ def connected(
     """The queue and storage for the length of a command."""
     connection = read_connection(arguments, environ)
     configure(debug=False, log_format="text", stream=sys.stderr, secrets=connection.secrets())
-    queue = open_queue(connection)
+    queue, storage = open_backend(connection)
     try:
-        yield queue, open_storage(connection)
+        yield queue, storage
     finally:
         queue.close()

@@ -15,15 +15,19 @@ from headless.settings import EnvironmentOptions
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], environ: Mapping[str, str]) -> None:
     """Add the command."""
     parser = commands.add_parser(
-        "health", help="exit 0 while the worker is alive", description="Looks at the file that a worker touches."
+        "health",
+        help="exit 0 while the worker is alive",
+        description="Looks at the file that a worker touches.",
     )
     options = EnvironmentOptions(parser, environ)
     options.value("--health-file", "HEADLESS_HEALTH_FILE", "the worker's --health-file", metavar="PATH")
-    parser.add_argument("--max-age", metavar="S", type=float, default=120.0, help="how old it may be (default 120)")
+    parser.add_argument(
+        "--max-age", metavar="S", type=float, default=120.0, help="how old it may be (default 120)"
+    )
     parser.set_defaults(run=run)
 
 
-def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+def run(arguments: argparse.Namespace, _: Mapping[str, str]) -> int:
     """0 alive, 1 not."""
     if not arguments.health_file:
         raise UsageError("Name the worker's --health-file, or set HEADLESS_HEALTH_FILE.")

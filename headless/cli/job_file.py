@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import UnionType
@@ -77,8 +77,12 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
             group.add_argument(flag, action=argparse.BooleanOptionalAction, default=None, help=text)
         else:
             group.add_argument(flag, metavar=_metavar(name, kind), default=None, help=text)
-    parser.add_argument_group("queueing").add_argument("--priority", metavar="N", type=int, default=None, help="higher goes first")
-    parser.add_argument("--dependant-on", metavar="TASK", action="append", default=None, help="wait for this task; repeatable")
+    parser.add_argument_group("queueing").add_argument(
+        "--priority", metavar="N", type=int, default=None, help="higher goes first"
+    )
+    parser.add_argument(
+        "--dependant-on", metavar="TASK", action="append", default=None, help="wait for this task; repeatable"
+    )
     parser.add_argument("--task-type", metavar="TYPE", default=None, help="kind of task (default generate)")
 
 
@@ -93,8 +97,10 @@ def read_job(arguments: argparse.Namespace) -> Job:
         local = name in REFERENCES and isinstance(value, str) and is_local_file(value)
         values[name] = str(Path(str(value)).absolute()) if local else value
     if not values:
-        raise UsageError("There is no job. Give --file JOB.json, or flags such as --prompt and --start-image.")
-    envelope = {name: values.pop(name) for name in ENVELOPE if name in values}
+        raise UsageError(
+            "There is no job. Give --file JOB.json, or flags such as --prompt and --start-image."
+        )
+    envelope: dict[str, Json] = {name: values.pop(name) for name in ENVELOPE if name in values}
     return Job(values, envelope, folder)
 
 
@@ -138,7 +144,9 @@ def _read_file(path: Path) -> dict[str, Json]:
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UsageError(f"--file {path} is not JSON ({error}).") from error
     if not isinstance(value, dict):
-        raise UsageError(f"--file {path} must hold one JSON object, such as {{\"prompt\": \"...\", \"model\": \"...\"}}.")
+        raise UsageError(
+            f'--file {path} must hold one JSON object, such as {{"prompt": "...", "model": "..."}}.'
+        )
     return value
 
 

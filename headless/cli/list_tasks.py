@@ -16,7 +16,9 @@ from headless.task import TaskStatus, TaskView
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], environ: Mapping[str, str]) -> None:
     """Add the command."""
-    parser = commands.add_parser("list", help="list tasks, newest first", description="Lists tasks, newest first.")
+    parser = commands.add_parser(
+        "list", help="list tasks, newest first", description="Lists tasks, newest first."
+    )
     add_connection_options(parser, environ)
     parser.add_argument("--status", metavar="STATUS", default=None, help=f"only these: {_legal()}")
     parser.add_argument("--limit", metavar="N", type=int, default=50, help="at most so many (default 50)")

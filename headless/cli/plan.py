@@ -14,7 +14,7 @@ from headless.cli.job_file import Job, add_job_options, is_local_file, map_files
 from headless.cli.status import find
 from headless.errors import UsageError
 from headless.keys import input_key
-from headless.media.images import load_image
+from headless.media.images import ImageLimits, load_image
 from headless.params import parse
 from headless.params.references import STORAGE
 from headless.plan import Plan, make_plan, plan_json, plan_text
@@ -31,12 +31,16 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], environ: 
     parser = commands.add_parser(
         "plan",
         help="show what a job would run",
-        description="Shows frames, size, segments, seeds, end-frame mode, LoRAs and adjustments of a job or of a queued task.",
+        description="Shows frames, size, seeds, end-frame mode, LoRAs and adjustments of a job or a queued task.",
     )
-    parser.add_argument("task", metavar="TASK", nargs="?", help="a task of the queue; without it, the job of --file and flags")
+    parser.add_argument(
+        "task", metavar="TASK", nargs="?", help="a task of the queue; without it, the job of --file and flags"
+    )
     add_connection_options(parser, environ)
     options = EnvironmentOptions(parser, environ)
-    options.value("--models-dir", "HEADLESS_MODELS_DIR", "your configs/; they win over the shipped ones", metavar="DIR")
+    options.value(
+        "--models-dir", "HEADLESS_MODELS_DIR", "your configs/; they win over the shipped ones", metavar="DIR"
+    )
     add_job_options(parser)
     parser.add_argument("--json", action="store_true", help="print the plan as JSON")
     parser.set_defaults(run=run)
@@ -63,7 +67,7 @@ def _of_job(arguments: argparse.Namespace, job: Job) -> Plan:
         if isinstance(value, str) and is_local_file(value):
             path = job.folder / Path(value).expanduser()
             if path.is_file():
-                height, width = load_image(path, field=name).shape[:2]
+                height, width = load_image(path, limits=ImageLimits(), field=name).shape[:2]
                 sizes[name] = (width, height)
     return _planned(arguments, job.task_type, map_files(job, lambda _: f"{STORAGE}{_STAND_IN}"), sizes)
 

@@ -29,7 +29,11 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Print the task; 0 whatever its status."""
     with connected(arguments, environ) as (queue, storage):
         view = find(queue, arguments.task)
-        print(json.dumps(row(view, storage), indent=2, ensure_ascii=False) if arguments.json else text(view, storage))
+        print(
+            json.dumps(row(view, storage), indent=2, ensure_ascii=False)
+            if arguments.json
+            else text(view, storage)
+        )
     return DONE
 
 

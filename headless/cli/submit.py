@@ -23,8 +23,12 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], environ: 
     )
     add_connection_options(parser, environ)
     add_job_options(parser)
-    parser.add_argument("--wait", action="store_true", help="show progress until the task ends, then where its video is")
-    parser.add_argument("--no-check", action="store_true", help="queue the parameters as they are; the worker judges them")
+    parser.add_argument(
+        "--wait", action="store_true", help="show progress until the task ends, then where its video is"
+    )
+    parser.add_argument(
+        "--no-check", action="store_true", help="queue the parameters as they are; the worker judges them"
+    )
     parser.set_defaults(run=run)
 
 

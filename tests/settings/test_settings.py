@@ -45,7 +45,9 @@ def test_every_option_may_come_from_the_environment(tmp_path: Path) -> None:
 
 
 def test_an_argument_wins_over_its_variable() -> None:
-    settings = worker_settings(["--local", "a", "--worker", "b", "--no-debug"], {"HEADLESS_WORKER": "c", "HEADLESS_DEBUG": "1"})
+    settings = worker_settings(
+        ["--local", "a", "--worker", "b", "--no-debug"], {"HEADLESS_WORKER": "c", "HEADLESS_DEBUG": "1"}
+    )
     assert settings.worker_id == "b"
     assert not settings.debug
 
@@ -117,7 +119,13 @@ def test_the_help_names_every_variable_and_no_secret(capsys: pytest.CaptureFixtu
     page = capsys.readouterr().out
     assert left.value.code == 0
     assert TOKEN not in page
-    for word in ("--until-idle", "HEADLESS_UNTIL_IDLE", "SUPABASE_ACCESS_TOKEN", "HEADLESS_MODELS_DIR", "exit status"):
+    for word in (
+        "--until-idle",
+        "HEADLESS_UNTIL_IDLE",
+        "SUPABASE_ACCESS_TOKEN",
+        "HEADLESS_MODELS_DIR",
+        "exit status",
+    ):
         assert word in page
 
 

@@ -41,5 +41,3 @@ class SignallingQueue(SqliteQueue):
         claim = self.claim("worker-1", f"claim-{len(self.list())}", Capability())
         assert claim is not None
         return claim
-
-

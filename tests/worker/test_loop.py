@@ -40,10 +40,10 @@ class Rig:
     def beat(self) -> None:
         self.beats += 1
 
-    def loop(self, queue: SignallingQueue | None = None, **policy: object) -> WorkLoop:
+    def loop(self, *, until_idle: bool = False, once: bool = False) -> WorkLoop:
         engine = FakeEngine(load_models_def(SHIPPED_CONFIGS), self.clock)
-        made = LoopPolicy(busy=0.001, idle=0.002, **policy)  # type: ignore[arg-type]  # keyword bundle of one dataclass
-        return WorkLoop(queue or self.queue, engine, self.run_task, self.shutdown, "w", made, self.beat)
+        policy = LoopPolicy(busy=0.001, idle=0.002, until_idle=until_idle, once=once)
+        return WorkLoop(self.queue, engine, self.run_task, self.shutdown, "w", policy, self.beat)
 
 
 @pytest.fixture
@@ -99,11 +99,11 @@ def test_a_stop_ends_the_loop_after_the_current_task(rig: Rig) -> None:
     assert rig.ran == ids[:1]
 
 
-@pytest.mark.parametrize("policy", ["until_idle", "once"])
-def test_a_machine_that_cannot_run_a_task_stops_with_1(rig: Rig, policy: str) -> None:
+@pytest.mark.parametrize(("until_idle", "once"), [(True, False), (False, True)])
+def test_a_machine_that_cannot_run_a_task_stops_with_1(rig: Rig, until_idle: bool, once: bool) -> None:
     _queue(rig, 2)
     rig.end = lambda claim: Settled(Outcome.UNFIT, "no room")
-    assert rig.loop(**{policy: True}).run() == 1
+    assert rig.loop(until_idle=until_idle, once=once).run() == 1
     assert len(rig.ran) == 1
 
 

@@ -11,7 +11,9 @@ from headless.adapters.fake_faults import KINDS, read_faults
 from headless.adapters.numbered_frames import draw_number, read_number
 
 
-@given(number=st.integers(0, 65535), width=st.sampled_from([64, 96, 832]), height=st.sampled_from([48, 64, 480]))
+@given(
+    number=st.integers(0, 65535), width=st.sampled_from([64, 96, 832]), height=st.sampled_from([48, 64, 480])
+)
 def test_a_number_is_read_back(number: int, width: int, height: int) -> None:
     picture = draw_number(number, width, height)
     assert picture.shape == (height, width, 3)

@@ -10,7 +10,6 @@ from tests.worker.fake_clock import FakeClock
 def test_grace_counts_from_the_first_request() -> None:
     clock = FakeClock()
     shutdown = Shutdown(clock, grace=30)
-    assert not shutdown.requested
     assert shutdown.seconds_left == float("inf")
     shutdown.request()
     clock.advance(10)
