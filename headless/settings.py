@@ -274,6 +274,13 @@ def _worker_parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
         default="5",
     )
     run.value(
+        "--lease-seconds",
+        "HEADLESS_LEASE_SECONDS",
+        "with --local: how long after a worker's last sign another one takes its task over",
+        metavar="S",
+        default="60",
+    )
+    run.value(
         "--grace",
         "HEADLESS_GRACE",
         "seconds that a task may still take after SIGTERM; a longer one is given back",
@@ -357,6 +364,7 @@ def worker_settings(argv: Sequence[str], environ: Mapping[str, str] = os.environ
         work_dir=_optional_path(a.work_dir),
         poll_interval=_number("--poll-interval", a.poll_interval, 0.01, 3600),
         idle_poll_interval=_number("--idle-poll-interval", a.idle_poll_interval, 0.01, 3600),
+        lease_seconds=_number("--lease-seconds", a.lease_seconds, 0.1, 86400),
         grace=_number("--grace", a.grace, 0, 86400),
         until_idle=a.until_idle,
         once=a.once,
