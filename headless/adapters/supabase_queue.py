@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from types import UnionType
+from typing import Any, Final, Protocol, TypeAlias
 
 import httpx
 import tenacity
+from postgrest import SyncSelectRequestBuilder
 from postgrest.exceptions import APIError
 
 from headless import keys
@@ -37,8 +39,17 @@ from headless.task import (
     TaskView,
 )
 
+Rows: TypeAlias = list[Mapping[str, Any]]
+
 _PAGE: Final = 1000
 _INT64: Final = 2**63
+
+
+class _Request(Protocol):
+    """A call that supabase-py has prepared."""
+
+    def execute(self) -> Any:
+        """Send it."""
 
 
 class SupabaseQueue:
@@ -78,7 +89,9 @@ class SupabaseQueue:
         check_name("claim_id", claim_id)
         about = {"loaded_model": capability.loaded_model, "description": dict(capability.description)}
         encode_result(about)
-        answer = self._rpc("claim_task_v1", worker_id=worker_id, claim_id=claim_id, capability=about)
+        answer = self._rpc(
+            "claim_task_v1", dict | None, worker_id=worker_id, claim_id=claim_id, capability=about
+        )
         return None if answer is None else claim_from(answer)
 
     def renew(self, task_id: str, attempt: int, progress: Progress) -> RenewAnswer:
@@ -141,6 +154,7 @@ class SupabaseQueue:
                 raise BadParams(f"dependant_on names {parent!r}, which is not a task of this queue")
         answer = self._rpc(
             "enqueue_task_v1",
+            str,
             id=str(uuid.uuid4()),
             user_id=self._user_id,
             params=task.params,
@@ -157,28 +171,21 @@ class SupabaseQueue:
         """Cancel a task that nobody runs at once, or ask the worker of a running one to stop."""
         if not _is_uuid(task_id):
             return CancelAnswer.UNKNOWN
-        return CancelAnswer(self._rpc("cancel_task_v1", task_id=task_id))
+        return CancelAnswer(self._rpc("cancel_task_v1", str, task_id=task_id))
 
     def retry(self, task_id: str) -> str | None:
         """Queue a copy of a finished task; every call makes one more."""
         if not _is_uuid(task_id):
             return None
-        answer = self._rpc("retry_task_v1", task_id=task_id, id=str(uuid.uuid4()))
+        answer = self._rpc("retry_task_v1", str | None, task_id=task_id, id=str(uuid.uuid4()))
         return None if answer is None else str(answer)
 
     def get(self, task_id: str) -> TaskView | None:
         """One task, or `None`."""
         if not _is_uuid(task_id):
             return None
-        rows = self._answered(
-            lambda: (
-                self._connection.client.table("task_status_v1")
-                .select(VIEW_COLUMNS)
-                .eq("id", task_id)
-                .execute()
-                .data
-            )
-        )
+        query = self._connection.client.table("task_status_v1").select(VIEW_COLUMNS).eq("id", task_id)
+        rows = self._rows(query)
         return view_from(rows[0]) if rows else None
 
     def list(self, status: TaskStatus | None = None, limit: int = 50) -> list[TaskView]:
@@ -196,47 +203,45 @@ class SupabaseQueue:
 
     def queued(self) -> int:
         """How many tasks wait for a worker: queued ones, and those whose lease expired."""
-        rows = self._answered(
-            lambda: self._connection.client.table("queue_depth_v1").select("waiting").execute().data
-        )
-        return int(rows[0]["waiting"])
+        (row,) = self._rows(self._connection.client.table("queue_depth_v1").select("waiting"))
+        return int(row["waiting"])
 
     def close(self) -> None:
         """Let go of the connections."""
         self._connection.close()
 
-    def _page(self, status: TaskStatus | None, offset: int, count: int) -> Any:
+    def _page(self, status: TaskStatus | None, offset: int, count: int) -> Rows:
         query = self._connection.client.table("task_status_v1").select(VIEW_COLUMNS)
         if status is not None:
             query = query.eq("status", status.value)
-        query = (
-            query.order("created_at", desc=True)
-            .order("sequence", desc=True)
-            .range(offset, offset + count - 1)
-        )
-        return self._answered(lambda: query.execute().data)
+        query = query.order("created_at", desc=True).order("sequence", desc=True)
+        return self._rows(query.range(offset, offset + count - 1))
 
-    def _fenced(self, function: str, task_id: str, attempt: int, **arguments: Any) -> Any:
+    def _rows(self, query: SyncSelectRequestBuilder) -> Rows:
+        rows: Rows = self._retrying(_answer, query, list)
+        return rows
+
+    def _fenced(self, function: str, task_id: str, attempt: int, **arguments: Any) -> str:
         """A call of an attempt's owner; an id or number that cannot exist is lost without asking."""
         if not _is_uuid(task_id) or not 0 < attempt < _INT64:
             return FencedAnswer.LOST.value
-        return self._rpc(function, task_id=task_id, attempt=attempt, **arguments)
+        return str(self._rpc(function, str, task_id=task_id, attempt=attempt, **arguments))
 
-    def _rpc(self, function: str, **arguments: Any) -> Any:
-        return self._answered(lambda: self._connection.client.rpc(function, arguments).execute().data)
-
-    def _answered(self, call: Callable[[], Any]) -> Any:
-        return self._retrying(_translated, call)
+    def _rpc(self, function: str, kind: type | UnionType, /, **arguments: Any) -> Any:
+        return self._retrying(_answer, self._connection.client.rpc(function, arguments), kind)
 
 
-def _translated(call: Callable[[], Any]) -> Any:
-    """The HTTP client's hook raises refusals; left are answers that never came or make no sense."""
+def _answer(request: _Request, kind: type | UnionType) -> Any:
+    """Send, and check that the answer is of this kind. The HTTP client's hook raises refusals before."""
     try:
-        return call()
+        data = request.execute().data
     except httpx.HTTPError as error:
         raise QueueUnavailable(f"the queue does not answer: {type(error).__name__}") from error
-    except APIError as error:
-        raise QueueUnavailable("the queue answered with something that is not JSON") from error
+    except (APIError, ValueError) as error:
+        raise QueueUnavailable("something that is no queue answers under this URL") from error
+    if not isinstance(data, kind):
+        raise QueueUnavailable("something that is no queue answers under this URL")
+    return data
 
 
 def _is_uuid(text: str) -> bool:

@@ -38,6 +38,11 @@ class Refusal:
         message = body.get("message") or body.get("msg") or body.get("error") or "no explanation"
         return cls(response.status_code, str(body.get("code") or ""), str(message)[:_SHOWN])
 
+    @property
+    def _cut_off(self) -> bool:
+        """PostgREST blames the request, without a code, when the database goes away in the middle of it."""
+        return self.status == 400 and not self.code
+
     def as_error(self) -> HeadlessError:
         """Whose fault it is, and what to do."""
         if self.code in _MISSING:
@@ -45,7 +50,7 @@ class Refusal:
                 f"the queue is not installed in this Supabase project ({self.message}); "
                 "apply supabase/migrations as docs/supabase.md describes"
             )
-        if self.status in _BUSY_STATUSES or _BUSY_SQLSTATE.fullmatch(self.code):
+        if self.status in _BUSY_STATUSES or _BUSY_SQLSTATE.fullmatch(self.code) or self._cut_off:
             return QueueUnavailable(f"the queue is busy (HTTP {self.status}: {self.message})")
         if (self.status == 401 and self.code != "42501") or self.code in _TOKEN_REFUSED:
             return UsageError(

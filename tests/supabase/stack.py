@@ -121,8 +121,9 @@ class Stack:
     def reset(self) -> None:
         """Forget all tasks and files; settings as they were."""
         self.sql(
-            "truncate public.tasks, public.task_attempts, public.task_segments, public.task_outputs, "
-            "public.workers, storage.objects; "
+            "delete from public.task_outputs; delete from public.task_segments; "
+            "delete from public.task_attempts; delete from public.tasks; delete from public.workers; "
+            "delete from storage.objects; "
             "delete from gpu_queue.settings; insert into gpu_queue.settings default values"
         )
         shutil.rmtree(self.folder / "objects", ignore_errors=True)
