@@ -31,7 +31,7 @@ def persistently(what: str, call: Callable[[], T], clock: Clock, limit_seconds: 
     began = clock.monotonic()
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception_type((QueueUnavailable, StorageUnavailable)),
-        wait=tenacity.wait_exponential_jitter(initial=0.5, max=30, jitter=1),
+        wait=tenacity.wait_exponential_jitter(multiplier=0.5, max=30, jitter=1),
         stop=lambda _: clock.monotonic() - began >= limit_seconds,
         sleep=clock.sleep,
         before_sleep=tell,
