@@ -21,9 +21,9 @@ def main(argv: Sequence[str]) -> int:
             stream=sys.stderr,
             secrets=settings.connection.secrets(),
         )
-        with build_worker(settings) as (loop, shutdown):
-            shutdown.install()
-            return loop.run()
+        with build_worker(settings) as worker:
+            worker.shutdown.install()
+            return worker.run()
     except UsageError as error:
         print(f"worker.py: {error.message}", file=sys.stderr)
         return 2

@@ -116,8 +116,8 @@ class InputFetcher:
             raise BadParams(f"continue_from: there is no task {task_id} in this queue.")
         if view.status is not TaskStatus.COMPLETE or view.result is None:
             raise BadParams(
-                f"continue_from: task {task_id} is {view.status.value}. Only a Complete task can be continued; "
-                "list it in dependant_on to wait for it."
+                f"continue_from: task {task_id} is {view.status.value}. Only a Complete task can be "
+                "continued; list it in dependant_on to wait for it."
             )
         files = view.result.get("files")
         latents = files.get("latents") if isinstance(files, dict) else None
@@ -127,4 +127,3 @@ class InputFetcher:
                 f"continue_from: task {task_id} left no latents to continue from. Give its video instead."
             )
         return self._stored("continue_from", key, self._folder / "previous.safetensors")
-

@@ -9,8 +9,10 @@ from pathlib import Path
 from headless.loras import LoraSource
 from headless.media.fetch import FetchLimits
 from headless.media.guard import FetchPolicy
+from headless.outbox import Outbox
 from headless.ports import Clock, Engine, ModelRegistry, Storage, TaskQueue
 from headless.shutdown import Shutdown
+from headless.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,8 @@ class JobServices:
     clock: Clock
     shutdown: Shutdown
     worker_id: str
-    work_dir: Path
+    workspace: Workspace
+    outbox: Outbox
     loras: LoraSource
     output_dir: Path | None = None
     fetch_policy: FetchPolicy = field(default_factory=FetchPolicy)

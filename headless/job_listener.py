@@ -54,6 +54,8 @@ class JobListener:
         self._phase = Phase.CLAIMED
         self._phase_began = clock.monotonic()
         self._timings: dict[str, float] = {}
+        self.on_remaining: Callable[[float], None] = lambda _: None
+        """Told how many seconds the engine still needs, as far as that can be predicted."""
 
     @property
     def timings(self) -> dict[str, float]:
@@ -81,7 +83,9 @@ class JobListener:
         self._lease.report(Progress(self._phase, step=step, steps=steps, percent=self._percent(step / steps)))
         log.debug("step", step=step, steps=steps)
         spent = self._clock.monotonic() - self._phase_began
-        self.check(still_needed=spent / step * (steps - step))
+        remaining = spent / step * (steps - step)
+        self.on_remaining(remaining)
+        self.check(still_needed=remaining)
 
     def on_share(self, done: int, total: int) -> None:
         """Report that `done` of `total` parts of the current phase are through."""

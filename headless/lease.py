@@ -26,7 +26,8 @@ class Lease:
     """`with Lease(queue, claim, clock) as lease:` keeps the task ours.
 
     The thread renews three times per lease, and earlier when there is something to tell: a new phase at
-    once, otherwise after 2 s or 2 % of progress. `check()` raises `Cancelled` or `LeaseLost` once the queue said so.
+    once, otherwise after 2 s or 2 % of progress. `check()` raises `Cancelled` or `LeaseLost` once the queue
+    said so.
     A queue that does not answer is tried again until it does: the fence decides in the end, not our clock.
     """
 

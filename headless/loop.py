@@ -1,29 +1,52 @@
-"""Claim, run, settle; wait; stop when asked."""
+"""Claim, prepare, generate, publish: the next task is prepared and the last one published meanwhile."""
 
 from __future__ import annotations
 
 import random
 import uuid
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 import structlog
 
-from headless.errors import QueueUnavailable
-from headless.ports import Engine, TaskQueue
+from headless.errors import DeviceSick, QueueUnavailable
+from headless.ports import Clock, Engine, TaskQueue
 from headless.settle import Outcome, Settled
 from headless.shutdown import Shutdown
 from headless.task import Capability, Claim
 
+LEAD_SECONDS = 3.0
+"""How long before the engine is free the next task is claimed, at the least; see `WorkLoop`."""
+
+SICK_LIMIT = 2
+"""Tasks in a row on which the device failed, after which the worker stops."""
+
+Run = TypeVar("Run")
+Made = TypeVar("Made")
+
 log = structlog.get_logger(__name__)
 
 
-class RunsTasks(Protocol):
-    """Runs one claimed task to its end. Never raises for what a task or a machine can do wrong."""
+class Stages(Protocol[Run, Made]):
+    """Takes a claimed task through its stages; `headless.runner.TaskRunner` is the one that ships.
 
-    def __call__(self, claim: Claim) -> Settled:
-        """Run and settle."""
+    A stage answers what the next one needs, or how the task ended. None of them raises for what a task or a
+    machine can do wrong.
+    """
+
+    def prepare(self, claim: Claim) -> Run | Settled:
+        """Everything before the engine."""
+
+    def generate(self, run: Run, nearly_done: Callable[[float], None]) -> Made | Settled:
+        """The engine. `nearly_done` is told how many seconds it still needs."""
+
+    def publish(self, run: Run, made: Made) -> Settled:
+        """Everything after the engine."""
+
+    def abandon(self, run: Run) -> Settled:
+        """Give back a prepared task."""
 
 
 @dataclass(frozen=True)
@@ -36,48 +59,88 @@ class LoopPolicy:
     once: bool = False
 
 
-class WorkLoop:
-    """One task after another. `run()` returns the process's exit status."""
+class WorkLoop(Generic[Run, Made]):
+    """The engine runs in this thread, one task after another; `run()` returns the process's exit status.
+
+    While it runs, one thread publishes the task before, and one claims and prepares the next: not earlier
+    than 3 s (or twice the time that preparing took last) before the engine is predicted to be free, so that
+    a task does not wait here while another worker is idle.
+    """
 
     def __init__(
         self,
         queue: TaskQueue,
         engine: Engine,
-        run_task: RunsTasks,
+        stages: Stages[Run, Made],
         shutdown: Shutdown,
+        clock: Clock,
         worker_id: str,
         policy: LoopPolicy,
         on_beat: Callable[[], None] = lambda: None,
     ) -> None:
         self._queue = queue
         self._engine = engine
-        self._run_task = run_task
+        self._stages = stages
         self._shutdown = shutdown
+        self._clock = clock
         self._worker_id = worker_id
         self._policy = policy
         self._on_beat = on_beat
         self._claim_id = str(uuid.uuid4())
         self._answered = True
         self._wait = policy.busy
+        self._lead = LEAD_SECONDS
+        self._last_generation = float("inf")
+        self._status: int | None = None
+        self._sick = 0
+        self._ahead: Future[Run | Settled | None] | None = None
+        self._publishing: Future[Settled] | None = None
 
     def run(self) -> int:
         """Work until asked to stop, until idle, or once, as the policy says. 0: as asked; 1: unfit."""
         log.info("worker started", worker=self._worker_id)
-        try:
-            while not self._shutdown.requested:
-                self._on_beat()
-                claim = self._claim()
-                if claim is None:
-                    if self._finished():
-                        return 0
-                    self._rest()
-                    continue
-                self._wait = self._policy.busy
-                if (status := self._run(claim)) is not None:
-                    return status
-            return 0
-        finally:
-            log.info("worker stopped", worker=self._worker_id)
+        with (
+            ThreadPoolExecutor(1, "prepare") as self._preparer,
+            ThreadPoolExecutor(1, "publish") as self._publisher,
+        ):
+            try:
+                while not self._shutdown.requested and self._status is None:
+                    self._on_beat()
+                    self._turn()
+            finally:
+                self._wind_up()
+        log.info("worker stopped", worker=self._worker_id)
+        return self._status or 0
+
+    def _turn(self) -> None:
+        """One task, or one look at an empty queue."""
+        run = self._next()
+        if run is None:
+            if self._finished():
+                self._status = self._status or 0
+            else:
+                self._rest()
+        elif isinstance(run, Settled):
+            self._note(run)
+        else:
+            self._wait = self._policy.busy
+            self._run(run)
+
+    def _next(self) -> Run | Settled | None:
+        if self._ahead is not None:
+            ahead, self._ahead = self._ahead.result(), None
+            if ahead is not None:
+                return ahead
+        return self._claim_and_prepare()
+
+    def _claim_and_prepare(self) -> Run | Settled | None:
+        claim = self._claim()
+        if claim is None:
+            return None
+        began = self._clock.monotonic()
+        run = self._stages.prepare(claim)
+        self._lead = max(LEAD_SECONDS, 2 * (self._clock.monotonic() - began))
+        return run
 
     def _claim(self) -> Claim | None:
         """A task or nothing. A claim without an answer may have been granted, so its id is kept."""
@@ -95,17 +158,48 @@ class WorkLoop:
             self._claim_id = str(uuid.uuid4())
         return claim
 
-    def _run(self, claim: Claim) -> int | None:
-        """The exit status if this task ends the loop."""
-        settled = self._run_task(claim)
-        if settled.outcome is Outcome.UNFIT and (self._policy.until_idle or self._policy.once):
+    def _run(self, run: Run) -> None:
+        began = self._clock.monotonic()
+        self._nearly_done(self._last_generation)
+        made = self._stages.generate(run, self._nearly_done)
+        self._last_generation = self._clock.monotonic() - began
+        if isinstance(made, Settled):
+            self._note(made)
+            return
+        self._await_publisher()
+        self._publishing = self._publisher.submit(self._stages.publish, run, made)
+        if self._policy.once:
+            self._await_publisher()
+            self._status = self._status or 0
+
+    def _nearly_done(self, seconds: float) -> None:
+        """Have the next task prepared if the engine is free soon."""
+        stopping = self._shutdown.requested or self._policy.once or self._status is not None
+        if self._ahead is None and not stopping and seconds <= self._lead:
+            self._ahead = self._preparer.submit(self._claim_and_prepare)
+
+    def _await_publisher(self) -> None:
+        if self._publishing is not None:
+            publishing, self._publishing = self._publishing, None
+            self._note(publishing.result())
+
+    def _note(self, settled: Settled) -> None:
+        """Draw the consequences of a task's end: a machine that is sick twice in a row takes itself out."""
+        if settled.error_class == DeviceSick.error_class:
+            self._sick += 1
+        elif settled.outcome is Outcome.DONE:
+            self._sick = 0
+        bounded = self._policy.until_idle or self._policy.once
+        if settled.outcome is Outcome.UNFIT and (bounded or self._sick >= SICK_LIMIT):
             log.error("stopping: this machine cannot run the task", why=settled.message)
-            return 1
-        return 0 if self._policy.once else None
+            self._status = 1
+        elif self._policy.once:
+            self._status = self._status or 0
 
     def _finished(self) -> bool:
         if not self._policy.until_idle or not self._answered:
             return False
+        self._await_publisher()
         try:
             return self._queue.queued() == 0
         except QueueUnavailable as error:
@@ -117,3 +211,11 @@ class WorkLoop:
         spread = random.uniform(0.75, 1.25)  # noqa: S311 - jitter, not a secret
         self._shutdown.wait(self._wait * spread)
         self._wait = min(self._wait * 1.5, max(self._policy.idle, self._policy.busy))
+
+    def _wind_up(self) -> None:
+        """Let the publisher finish, and give back what was prepared."""
+        if self._ahead is not None:
+            ahead, self._ahead = self._ahead.result(), None
+            if ahead is not None and not isinstance(ahead, Settled):
+                self._stages.abandon(ahead)
+        self._await_publisher()

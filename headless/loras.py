@@ -54,7 +54,7 @@ def _locate(lora: PlannedLora, source: LoraSource, check: Callable[[], None]) ->
         raise _wrong(lora, str(error)) from error
     except LoraMissing as error:
         if "://" not in lora.name:
-            raise _wrong(lora, f"{error} Put it into the folder loras/ of --models-dir, or give a URL.") from error
+            raise _wrong(lora, f"{error} Put it into loras/ of --models-dir, or give a URL.") from error
         return _download(lora, source, check)
 
 
@@ -62,13 +62,13 @@ def _download(lora: PlannedLora, source: LoraSource, check: Callable[[], None]) 
     host = parse_url(lora.name, "loras").host
     if host not in source.hosts:
         raise Unsafe(
-            f"loras: {host} is not a host that LoRAs may come from ({', '.join(sorted(source.hosts)) or 'none is'}). "
+            f"loras: {host} is not a host that LoRAs may come from ({', '.join(sorted(source.hosts))}). "
             "The operator of the worker can add it with --lora-hosts."
         )
     if not source.writable:
         raise ModelMissing(
-            f"The LoRA {redact_url(lora.name)} is not here and there is no folder to fetch it to. Start the worker "
-            "with --models-dir DIR."
+            f"The LoRA {redact_url(lora.name)} is not here and there is no folder to fetch it to. Start "
+            "the worker with --models-dir DIR."
         )
     destination = source.folders[0] / lora_file_name(lora.name)
     destination.parent.mkdir(parents=True, exist_ok=True)

@@ -114,7 +114,7 @@ class Engine(Protocol):
 
     @property
     def model_def(self) -> dict[str, Any]:
-        """The loaded model's own definition (the object that is patched around a job); empty before a load."""
+        """The loaded model's own definition, which is patched around a job; empty before a load."""
 
     def load(self, model: str, listener: EngineListener) -> None:
         """Bring a model into memory. `ModelMissing` names the file that is absent."""

@@ -57,7 +57,7 @@ class KeptFrames:
 def write_video(
     generation: Generation, path: Path, fps: int, metadata: dict[str, str], listener: JobListener
 ) -> KeptFrames:
-    """Stream the new frames of a clip into `path`. `BadOutput` if the engine gave another number of frames."""
+    """Stream the new frames of a clip into `path`. `BadOutput` if their number is wrong."""
     head = generation.num_frames - generation.new_frames
     kept = KeptFrames(generation.new_frames)
     count = 0
@@ -139,7 +139,7 @@ class Publisher:
         self._storage.put(f"{self._prefix}/{RESULT_FILE}", path, "application/json")
 
     def keep_copies(self, folder: Path, task_id: str, result: dict[str, Any]) -> None:
-        """Leave the files in `folder` as `<task>.mp4`, `<task>.poster.webp` and so on, and the result last."""
+        """Leave the files in `folder` as `<task>.mp4`, `<task>.poster.webp` and so on, the result last."""
         local = json.loads(json.dumps(result))
         for name, (file, _) in _FILES.items():
             if name in local["files"]:

@@ -70,8 +70,8 @@ def refuse_adjustments(adjustments: tuple[Adjustment, ...]) -> None:
         raise BadParams(f"strict allows no adjustment. {sentences} Change the request, or leave strict out.")
 
 
-def build_request(plan: Plan, inputs: SegmentInputs) -> SegmentRequest:
-    """The one segment of a plan, complete."""
+def build_request(plan: Plan, inputs: SegmentInputs, sampled: Path | None = None) -> SegmentRequest:
+    """The one segment of a plan, complete. `sampled`: its latents, where an earlier attempt left them."""
     segment = plan.segments[0]
     return SegmentRequest(
         model=plan.model,
@@ -101,6 +101,7 @@ def build_request(plan: Plan, inputs: SegmentInputs) -> SegmentRequest:
         noise_augmentation=plan.noise_augmentation,
         overlap=plan.overlap,
         loras=inputs.loras,
+        sampled_latents=sampled,
         phase_steps=plan.phase_steps,
         phase_guidance=plan.phase_guidance,
         high_noise_phases=plan.high_noise_phases,

@@ -51,8 +51,9 @@ def describe(
     scores: Mapping[str, Any],
     versions: Mapping[str, str],
     worker_id: str,
+    timings: Mapping[str, float],
 ) -> dict[str, Any]:
-    """The result of a task, less its files and timings, which are known after the upload."""
+    """The result of a task, less its files, known after the upload. `timings`: seconds per phase."""
     return {
         "format": FORMAT,
         "model": plan.model,
@@ -71,4 +72,5 @@ def describe(
         "engine": dict(generation.details),
         "versions": {"headless": __version__, **versions},
         "worker": worker_id,
+        "timings": dict(timings),
     }

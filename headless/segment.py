@@ -71,6 +71,8 @@ class SegmentRequest:
     noise_augmentation: float = 0.0
     overlap: int = 4
     loras: tuple[LoraUse, ...] = ()
+    sampled_latents: Path | None = None
+    """What `Generation.save_sampled` wrote for this very request: nothing is sampled again."""
     phase_steps: tuple[int, ...] | None = None
     phase_guidance: tuple[float, ...] | None = None
     high_noise_phases: int | None = None
@@ -108,4 +110,6 @@ class Generation:
     details: Mapping[str, Any] = field(default_factory=dict)
     save_handoff: Callable[[Path], None] | None = None
     """Writes the sampled latents (never y; without the end latent) as safetensors for the next clip."""
+    save_sampled: Callable[[Path], None] | None = None
+    """Writes everything that was sampled, the end latent too, so that decoding can be done again."""
     end_frame: Callable[[], Picture | None] = lambda: None

@@ -243,7 +243,8 @@ examples:
   python worker.py --debug --supabase-url https://PROJECT.supabase.co --supabase-access-token TOKEN
       wait for tasks of a Supabase project; tokens are better kept in SUPABASE_ACCESS_TOKEN or in a file
 
-Queue work with `python -m headless submit`. Ctrl-C finishes or gives back the current task; twice leaves at once.
+Queue work with `python -m headless submit`.
+Ctrl-C finishes or gives back the current task; twice leaves at once.
 exit status: 0 stopped as asked, 1 this machine could not run a task, 2 wrong settings, 130 left at once
 """
 

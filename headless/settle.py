@@ -41,6 +41,10 @@ class Outcome(StrEnum):
     """Released because this machine cannot run it."""
     CANCELLED = "cancelled"
     LOST = "lost"
+    LEFT = "left"
+    """Generated; the result waits in the outbox."""
+    UNSETTLED = "unsettled"
+    """The queue could not be told; the lease will run out."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,7 @@ class Settled:
 
     outcome: Outcome
     message: str = ""
+    error_class: str | None = None
 
 
 def translate(error: Exception) -> HeadlessError:
@@ -86,7 +91,7 @@ def settle(queue: TaskQueue, claim: Claim, error: HeadlessError) -> Settled:
                 error_class=error.error_class,
                 why=error.message,
             )
-            return Settled(Outcome.UNFIT, error.message)
+            return Settled(Outcome.UNFIT, error.message, error.error_class)
         case RetryableError() | InternalError():
             queue.fail(claim.task_id, claim.attempt, error.error_class, error.message, retry=True)
             log.warning("attempt failed, to be tried again", error_class=error.error_class, why=error.message)

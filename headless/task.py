@@ -151,7 +151,7 @@ class NewTask:
 
 @dataclass(frozen=True)
 class TaskView:
-    """A task's row as a user sees it. Times are ISO 8601 in UTC; `origin` is the task that this one copies."""
+    """A task's row as a user sees it. Times are ISO 8601 in UTC; `origin`: the task that this one copies."""
 
     id: str
     task_type: str

@@ -6,6 +6,7 @@ import contextlib
 import os
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
@@ -23,10 +24,13 @@ from headless.loop import LoopPolicy, WorkLoop
 from headless.loras import LoraSource
 from headless.media.fetch import FetchLimits
 from headless.media.guard import FetchPolicy
-from headless.ports import Engine, ModelRegistry, Storage, TaskQueue
-from headless.run_task import TaskRunner
+from headless.outbox import Outbox, Parcel
+from headless.ports import Clock, Engine, ModelRegistry, Storage, TaskQueue
+from headless.run_task import TaskRun
+from headless.runner import TaskRunner
 from headless.settings import Connection, ModelFolders, WorkerSettings
 from headless.shutdown import Shutdown
+from headless.workspace import Workspace
 from models.registry import load_models_def
 
 log = structlog.get_logger(__name__)
@@ -78,44 +82,70 @@ def open_engine(settings: WorkerSettings, registry: ModelRegistry) -> Engine:
     return WanEngine(registry, folders, device=settings.device, memory=settings.memory)
 
 
-@contextlib.contextmanager
-def build_worker(settings: WorkerSettings) -> Iterator[tuple[WorkLoop, Shutdown]]:
+@dataclass(frozen=True)
+class Worker:
     """A worker ready to run, and the switch that stops it."""
+
+    shutdown: Shutdown
+    workspace: Workspace
+    runner: TaskRunner
+    loop: WorkLoop[TaskRun, Parcel]
+    preload: str | None = None
+
+    def run(self) -> int:
+        """Clear up after killed workers, deliver what they had finished, then work. The exit status."""
+        self.workspace.sweep()
+        self.runner.deliver_waiting()
+        if self.preload:
+            self.runner.preload(self.preload)
+        return self.loop.run()
+
+
+@contextlib.contextmanager
+def build_worker(settings: WorkerSettings) -> Iterator[Worker]:
+    """The worker that the settings describe; the queue is closed when the block ends."""
     clock = SystemClock()
-    registry = open_registry(settings.models)
-    queue, storage = open_backend(settings.connection, settings.lease_seconds)
     shutdown = Shutdown(clock, settings.grace)
-    beat = _heartbeat(settings.health_file)
-    policy = FetchPolicy(allowed_hosts=settings.allowed_hosts)
+    queue, storage = open_backend(settings.connection, settings.lease_seconds)
     try:
-        engine = open_engine(settings, registry)
-        services = JobServices(
-            queue=queue,
-            storage=storage,
-            engine=engine,
-            registry=registry,
-            clock=clock,
-            shutdown=shutdown,
-            worker_id=settings.worker_id,
-            work_dir=_work_dir(settings),
-            output_dir=settings.output_dir,
-            loras=_lora_source(settings, policy),
-            fetch_policy=policy,
-            fetch_limits=FetchLimits(max_bytes=settings.max_input_mb * 1_000_000),
-            on_beat=beat,
-        )
-        loop_policy = LoopPolicy(
+        services = _services(settings, queue, storage, clock, shutdown)
+        runner = TaskRunner(services)
+        policy = LoopPolicy(
             busy=settings.poll_interval,
             idle=settings.idle_poll_interval,
             until_idle=settings.until_idle,
             once=settings.once,
         )
-        runner = TaskRunner(services)
-        if settings.preload:
-            runner.preload(settings.preload)
-        yield WorkLoop(queue, engine, runner, shutdown, settings.worker_id, loop_policy, beat), shutdown
+        loop = WorkLoop(
+            queue, services.engine, runner, shutdown, clock, settings.worker_id, policy, services.on_beat
+        )
+        yield Worker(shutdown, services.workspace, runner, loop, settings.preload)
     finally:
         queue.close()
+
+
+def _services(
+    settings: WorkerSettings, queue: TaskQueue, storage: Storage, clock: Clock, shutdown: Shutdown
+) -> JobServices:
+    registry = open_registry(settings.models)
+    workspace = _workspace(settings)
+    policy = FetchPolicy(allowed_hosts=settings.allowed_hosts)
+    return JobServices(
+        queue=queue,
+        storage=storage,
+        engine=open_engine(settings, registry),
+        registry=registry,
+        clock=clock,
+        shutdown=shutdown,
+        worker_id=settings.worker_id,
+        workspace=workspace,
+        outbox=Outbox(workspace.outbox, _queue_name(settings.connection)),
+        output_dir=settings.output_dir,
+        loras=_lora_source(settings, policy),
+        fetch_policy=policy,
+        fetch_limits=FetchLimits(max_bytes=settings.max_input_mb * 1_000_000),
+        on_beat=_heartbeat(settings.health_file),
+    )
 
 
 def _lora_source(settings: WorkerSettings, policy: FetchPolicy) -> LoraSource:
@@ -129,12 +159,19 @@ def _lora_source(settings: WorkerSettings, policy: FetchPolicy) -> LoraSource:
     )
 
 
-def _work_dir(settings: WorkerSettings) -> Path:
-    folder = settings.work_dir or Path(tempfile.gettempdir())
+def _workspace(settings: WorkerSettings) -> Workspace:
+    """Beside a local queue, else a folder of this user's among the temporary files."""
+    local = settings.connection.local
+    usual = local / "work" if local else Path(tempfile.gettempdir()) / f"headless-{os.getuid()}"
+    folder = settings.work_dir or usual
     _make_folder(folder, "--work-dir")
     if settings.output_dir is not None:
         _make_folder(settings.output_dir, "--output-dir")
-    return folder
+    return Workspace(folder)
+
+
+def _queue_name(connection: Connection) -> str:
+    return str(connection.local.resolve()) if connection.local else str(connection.supabase_url)
 
 
 def _make_folder(folder: Path, flag: str) -> None:

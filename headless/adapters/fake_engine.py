@@ -58,7 +58,7 @@ class FakeEngine:
         listener.on_phase(Phase.ENCODING)
         _strike(faults, "encoding")
         listener.on_phase(Phase.DENOISING)
-        for step in range(1, request.steps + 1):
+        for step in range(1, request.steps + 1) if request.sampled_latents is None else ():
             self._clock.sleep(self._step_seconds)
             _strike(faults, "step", step)
             listener.on_step(step, request.steps, partial(draw_number, step, 64, 64))
@@ -73,6 +73,7 @@ class FakeEngine:
             end_frame_mode=request.end_frame_mode,
             details={"engine": "fake", "svi2pro": bool(self._model_def.get("svi2pro", False))},
             save_handoff=lambda path: _save_handoff(path, first + request.num_frames - 1),
+            save_sampled=lambda path: _save_handoff(path, first + request.num_frames - 1),
         )
 
     def _faults(self, request: SegmentRequest) -> tuple[Fault, ...]:

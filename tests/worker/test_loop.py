@@ -33,17 +33,28 @@ class Rig:
         self.queue.complete(claim.task_id, claim.attempt, f"{claim.output_prefix}/video.mp4", "0" * 64, {})
         return Settled(Outcome.DONE)
 
-    def run_task(self, claim: Claim) -> Settled:
-        self.ran.append(claim.task_id)
-        return self.end(claim)
+    def prepare(self, claim: Claim) -> Claim | Settled:
+        return claim
+
+    def generate(self, run: Claim, nearly_done: Callable[[float], None]) -> str | Settled:
+        self.ran.append(run.task_id)
+        settled = self.end(run)
+        return run.task_id if settled.outcome is Outcome.DONE else settled
+
+    def publish(self, run: Claim, made: str) -> Settled:
+        return Settled(Outcome.DONE)
+
+    def abandon(self, run: Claim) -> Settled:
+        self.queue.release(run.task_id, run.attempt, "abandoned")
+        return Settled(Outcome.RELEASED)
 
     def beat(self) -> None:
         self.beats += 1
 
-    def loop(self, *, until_idle: bool = False, once: bool = False) -> WorkLoop:
+    def loop(self, *, until_idle: bool = False, once: bool = False) -> WorkLoop[Claim, str]:
         engine = FakeEngine(load_models_def(SHIPPED_CONFIGS), self.clock)
         policy = LoopPolicy(busy=0.001, idle=0.002, until_idle=until_idle, once=once)
-        return WorkLoop(self.queue, engine, self.run_task, self.shutdown, "w", policy, self.beat)
+        return WorkLoop(self.queue, engine, self, self.shutdown, self.clock, "w", policy, self.beat)
 
 
 @pytest.fixture
