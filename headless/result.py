@@ -31,7 +31,6 @@ def metadata(
     told = {
         "format": FORMAT,
         "task": claim.task_id,
-        "attempt": claim.attempt,
         "task_type": claim.task_type,
         "model": plan.model,
         "seed": plan.seed,

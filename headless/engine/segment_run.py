@@ -15,13 +15,13 @@ from torch import Tensor
 from headless.engine.conditioning import Conditioned, condition, without_images
 from headless.engine.experts import Experts
 from headless.engine.failures import memory_reported
-from headless.engine.handoff import save_latents
+from headless.engine.handoff import load_latents, save_latents
 from headless.engine.loading import LoadedModel
 from headless.engine.phases import Step, plan_phases
 from headless.engine.preview import to_uint8
 from headless.engine.sampling import Prompts, sample, seeded_noise
 from headless.engine.schedule import Schedule, make_schedule
-from headless.errors import BadParams
+from headless.errors import BadInput, BadParams
 from headless.segment import Clip, EngineListener, Generation, Picture, SegmentRequest
 from headless.task import Phase
 from wan2gp_patch.frames import EndFrameMode, latent_count, new_frames, sequence_length
@@ -64,7 +64,10 @@ class SegmentRun:
         generator = torch.Generator("cpu").manual_seed(request.seed)
         with self._measured("conditioning"):
             conditioned = self._condition(generator)
-        latents = self._sample(generator, conditioned, prompts, schedule, steps, experts)
+        if request.sampled_latents is None:
+            latents = self._sample(generator, conditioned, prompts, schedule, steps, experts)
+        else:
+            latents = self._resumed(request.sampled_latents, conditioned)
         return self._generation(latents, conditioned, schedule, steps)
 
     def _plan(self) -> tuple[Schedule, tuple[Step, ...], int]:
@@ -124,6 +127,16 @@ class SegmentRun:
                 on_step=self._on_step,
             )
 
+    def _resumed(self, path: Path, conditioned: Conditioned) -> Tensor:
+        """What an earlier attempt sampled for this very request. Raises `BadInput`."""
+        request, known = self._request, conditioned.conditioning
+        latents = load_latents(path, height=request.height, width=request.width)
+        frames = latent_count(request.num_frames) if known is None else known.latents.shape[1]
+        if latents.shape[1] != frames:
+            raise BadInput(f"the checkpoint has {latents.shape[1]} latent frames instead of {frames}")
+        self._details["resumed"] = True
+        return latents.to(self._device)
+
     def _on_step(self, number: int, estimate: Callable[[], Tensor]) -> None:
         preview = self._loaded.preview
         self._listener.on_step(number, self._request.steps, lambda: preview.picture(estimate()))
@@ -145,6 +158,7 @@ class SegmentRun:
             adjustments=conditioned.adjustments,
             details=self._details,
             save_handoff=lambda path: self._save(path, handed_on),
+            save_sampled=lambda path: self._save(path, latents),
             end_frame=lambda: self._end_frame,
         )
 
