@@ -22,7 +22,9 @@ CHUNK_BYTES: Final = 1 << 20
 ABANDONED_SECONDS: Final = 60.0
 _INCOMING: Final = ".incoming"
 _NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-_NOT_ALLOWED: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTSUP, errno.EXDEV})
+_WRONG_PLACE: Final = frozenset(
+    {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTSUP, errno.EXDEV, errno.ENOTDIR, errno.EEXIST}
+)
 _READ: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 _WRITE: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -78,7 +80,10 @@ class LocalStorage:
         """Where the object lies, links resolved; a link that leads out of the folder is `Unsafe`."""
         keys.safe_key(key)
         root = self.root.resolve()
-        path = (root / key).resolve()
+        try:
+            path = (root / key).resolve()
+        except RuntimeError as error:  # Before Python 3.13 a circle of links shows as this.
+            raise Unsafe(f"the object key {key!r} leads through links in a circle; remove them") from error
         if not path.is_relative_to(root):
             raise Unsafe(f"the object key {key!r} leads through a link out of {self.root}; remove the link")
         return path
@@ -90,9 +95,10 @@ class LocalStorage:
             descriptor = os.open(path, _READ)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise BadInput(f"there is no object {key!r} in {self.root}") from error
-        with os.fdopen(descriptor, "rb", closefd=True) as reader:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise Unsafe(f"the object {key!r} in {self.root} is not a regular file")
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise Unsafe(f"the object {key!r} in {self.root} is not a regular file")
+        with os.fdopen(descriptor, "rb") as reader:
             yield reader
 
     @contextmanager
@@ -111,11 +117,12 @@ class LocalStorage:
     def _publish(self, path: Path, target: Path, key: str, sha256: str) -> None:
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise Unsafe(f"the object key {key!r} lies below another object; use another name") from error
+        try:
             os.link(path, target)
         except FileExistsError:
             self._refuse_other_bytes(key, sha256)
-        except NotADirectoryError as error:
-            raise Unsafe(f"the object key {key!r} lies below another object; use another name") from error
         else:
             _sync_folders(target.parent, self.root.resolve())
 
@@ -209,9 +216,9 @@ def _translate(doing: str, error: OSError) -> HeadlessError:
         return DiskFull(f"{doing} failed: there is no room left ({error.strerror}); free some space")
     if error.errno == errno.ELOOP:
         return Unsafe(f"{doing} failed: links lead in a circle; remove them")
-    if error.errno in _NOT_ALLOWED:
+    if error.errno in _WRONG_PLACE:
         return UsageError(
-            f"{doing} failed: {error.strerror}; check the folder's owner and permissions, and that its disk "
-            "supports hard links"
+            f"{doing} failed: {error.strerror}; it must be a folder that this user may write to, on a disk "
+            "that supports hard links"
         )
     return StorageUnavailable(f"{doing} failed: {error.strerror}; check the disk, then try again")

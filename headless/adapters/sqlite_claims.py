@@ -12,29 +12,33 @@ from typing import Final
 
 from headless import keys
 from headless.adapters.sqlite_settle import end_crashed
-from headless.task import Capability, Checkpoint, Claim
+from headless.task import Checkpoint, Claim
 
 AFFINITY_SECONDS: Final = 60.0
 SEEN_EVERY_SECONDS: Final = 10.0
 
+# INDEXED BY: without statistics SQLite would read every queued row instead.
 _ABANDONED: Final = """
-SELECT * FROM tasks WHERE status = 'In Progress' AND lease_expires_at <= :now AND cancel_requested
+SELECT * FROM tasks INDEXED BY tasks_running
+WHERE status = 'In Progress' AND lease_expires_at <= :now AND cancel_requested
 """
 
 _HIGHEST_PRIORITY: Final = """
 SELECT max(priority) FROM (
     SELECT * FROM (
-        SELECT priority FROM tasks WHERE status = 'Queued' AND waiting_on = 0 AND run_after <= :now
-        ORDER BY priority DESC LIMIT 1)
+        SELECT priority FROM tasks INDEXED BY tasks_claimable
+        WHERE status = 'Queued' AND waiting_on = 0 AND run_after <= :now ORDER BY priority DESC LIMIT 1)
     UNION ALL
-    SELECT priority FROM tasks WHERE status = 'In Progress' AND lease_expires_at <= :now)
+    SELECT priority FROM tasks INDEXED BY tasks_running
+    WHERE status = 'In Progress' AND lease_expires_at <= :now)
 """
 
 # The oldest due task of each owner, and the oldest for the loaded model, found through the indexes:
 # the cost grows with the number of owners, not with the length of the queue.
 _BEST: Final = """
 WITH RECURSIVE owners(user_id) AS (
-    SELECT min(user_id) FROM tasks WHERE status = 'Queued' AND waiting_on = 0 AND priority = :priority
+    SELECT min(user_id) FROM tasks INDEXED BY tasks_claimable
+    WHERE status = 'Queued' AND waiting_on = 0 AND priority = :priority
     UNION ALL
     SELECT (SELECT min(t.user_id) FROM tasks t
             WHERE t.status = 'Queued' AND t.waiting_on = 0 AND t.priority = :priority
@@ -52,7 +56,7 @@ candidates(sequence) AS (
               AND t.user_id = owners.user_id AND t.model = :model AND t.run_after <= :now
             ORDER BY t.sequence LIMIT 1) FROM owners
     UNION
-    SELECT sequence FROM tasks
+    SELECT sequence FROM tasks INDEXED BY tasks_running
     WHERE status = 'In Progress' AND lease_expires_at <= :now AND priority = :priority
 )
 SELECT t.* FROM tasks t JOIN candidates USING (sequence)
@@ -92,7 +96,7 @@ class Bid:
 
     worker_id: str
     claim_id: str
-    capability: Capability
+    loaded_model: str | None
     description: str
     now: float
     lease_seconds: float
@@ -119,7 +123,7 @@ def _best(db: sqlite3.Connection, bid: Bid) -> sqlite3.Row | None:
     where = {
         "now": bid.now,
         "priority": priority,
-        "model": bid.capability.loaded_model,
+        "model": bid.loaded_model,
         "affinity": AFFINITY_SECONDS,
     }
     row: sqlite3.Row = db.execute(_BEST, where).fetchone()
@@ -183,7 +187,7 @@ def _register(db: sqlite3.Connection, bid: Bid) -> None:
         _REGISTER,
         {
             "id": bid.worker_id,
-            "model": bid.capability.loaded_model,
+            "model": bid.loaded_model,
             "description": bid.description,
             "now": bid.now,
             "every": SEEN_EVERY_SECONDS,

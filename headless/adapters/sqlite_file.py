@@ -16,6 +16,9 @@ from headless.errors import DiskFull, HeadlessError, QueueUnavailable, UsageErro
 
 MEMORY: Final = ":memory:"
 _NOT_OURS: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+# SQLite says "full" for ENOSPC alone; a quota or a size limit shows as a failed write.
+_NO_ROOM: Final = frozenset({sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE})
+_BUGS: Final = frozenset({sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISUSE, sqlite3.SQLITE_RANGE})
 _NOT_WRITABLE: Final = frozenset({sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH})
 _WAIT_AND_RETRY: Final = frozenset(
     {
@@ -100,11 +103,14 @@ def translated(path: str, *, opening: bool = False) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise _translate(path, error, opening) from error
+        extended: int = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_MISUSE)
+        if extended & 0xFF in _BUGS:
+            raise
+        raise _translate(path, error, extended, opening) from error
 
 
-def _translate(path: str, error: sqlite3.Error, opening: bool) -> HeadlessError:
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+def _translate(path: str, error: sqlite3.Error, extended: int, opening: bool) -> HeadlessError:
+    code = extended & 0xFF
     if code in _NOT_OURS:
         return UsageError(
             f"{path} is not a queue of this program, or it is damaged ({error}); "
@@ -114,8 +120,10 @@ def _translate(path: str, error: sqlite3.Error, opening: bool) -> HeadlessError:
         return UsageError(
             f"the queue {path} cannot be opened for writing ({error}); check its owner and permissions"
         )
-    if code == sqlite3.SQLITE_FULL:
-        return DiskFull(f"there is no room left for the queue {path} ({error}); free some space")
+    if code == sqlite3.SQLITE_FULL or extended in _NO_ROOM:
+        return DiskFull(
+            f"there is no room for the queue {path} ({error}); free some space or raise the quota"
+        )
     if code in _WAIT_AND_RETRY:
         return QueueUnavailable(
             f"the queue {path} did not answer ({error}); another process may hold it, or its disk fails; "
@@ -126,11 +134,15 @@ def _translate(path: str, error: sqlite3.Error, opening: bool) -> HeadlessError:
 
 def _connect(path: str, busy_seconds: float) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None, check_same_thread=False)
-    connection.row_factory = sqlite3.Row
-    connection.execute("PRAGMA foreign_keys = ON")
-    connection.execute("PRAGMA trusted_schema = OFF")
-    # FULL: after a power cut a lower setting may forget a claim, and its fence would then be given out twice.
-    connection.execute("PRAGMA synchronous = FULL")
+    try:
+        connection.row_factory = sqlite3.Row
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA trusted_schema = OFF")
+        # After a power cut a lower setting may forget a claim, and its fence would be given out twice.
+        connection.execute("PRAGMA synchronous = FULL")
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 

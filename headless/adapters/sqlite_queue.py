@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,6 +15,7 @@ from headless.adapters.stored_values import (
     check_name,
     check_new_task,
     clean_text,
+    encode_object,
     encode_params,
     encode_result,
 )
@@ -72,16 +72,20 @@ class SqliteQueue:
         """Take one task, or none. A spent `claim_id`, or another worker's, answers none."""
         check_name("worker_id", worker_id)
         check_name("claim_id", claim_id)
-        description = json.dumps(dict(capability.description), ensure_ascii=True)
+        if capability.loaded_model is not None:
+            check_name("loaded_model", capability.loaded_model)
+        description = encode_object("capability", capability.description)
         with self.file.transaction() as db:
             bid = sqlite_claims.Bid(
-                worker_id, claim_id, capability, description, self._now(), self.lease_seconds
+                worker_id, claim_id, capability.loaded_model, description, self._now(), self.lease_seconds
             )
             return sqlite_claims.claim(db, bid)
 
     def renew(self, task_id: str, attempt: int, progress: Progress) -> RenewAnswer:
         """Prolong the lease and report progress; `CANCEL` prolongs too: stopping takes time."""
-        report = encode_result(progress.as_json())
+        report = encode_object("progress", progress.as_json())
+        if progress.preview_key is not None:
+            keys.safe_key(progress.preview_key)
         with self.file.transaction() as db:
             row = sqlite_settle.current(db, clean_text(task_id), attempt)
             if row is None:
@@ -125,6 +129,7 @@ class SqliteQueue:
     ) -> CompleteAnswer:
         """Publish the output and finish the task; a cancellation that came first wins and answers `LOST`."""
         keys.safe_key(object_key)
+        check_name("sha256", sha256)
         text = encode_result(result)
         with self.file.transaction() as db:
             task = clean_text(task_id)

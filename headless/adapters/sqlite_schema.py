@@ -51,7 +51,7 @@ CREATE INDEX tasks_claimable ON tasks (priority, user_id, sequence, run_after)
     WHERE status = 'Queued' AND waiting_on = 0;
 CREATE INDEX tasks_claimable_by_model ON tasks (priority, user_id, model, sequence, run_after)
     WHERE status = 'Queued' AND waiting_on = 0;
-CREATE INDEX tasks_in_line ON tasks (priority, sequence) WHERE status = 'Queued';
+CREATE INDEX tasks_in_line ON tasks (priority DESC, sequence) WHERE status = 'Queued';
 CREATE INDEX tasks_running ON tasks (user_id, lease_expires_at) WHERE status = 'In Progress';
 CREATE INDEX tasks_by_status ON tasks (status, sequence);
 CREATE INDEX tasks_by_origin ON tasks (origin_id) WHERE origin_id IS NOT NULL;

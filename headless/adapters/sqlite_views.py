@@ -6,8 +6,23 @@ import json
 import sqlite3
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Final
 
 from headless.task import Json, TaskStatus, TaskView
+
+# The whole line is numbered once; `task_view` counts it for one row.
+_LIST: Final = """
+WITH page AS MATERIALIZED (
+    SELECT * FROM tasks WHERE :status IS NULL OR status = :status ORDER BY sequence DESC LIMIT :limit
+),
+line AS MATERIALIZED (
+    SELECT * FROM (
+        SELECT sequence, row_number() OVER (ORDER BY priority DESC, sequence) AS queue_position
+        FROM tasks WHERE status = 'Queued')
+    WHERE sequence IN (SELECT sequence FROM page)
+)
+SELECT page.*, line.queue_position FROM page LEFT JOIN line USING (sequence) ORDER BY page.sequence DESC
+"""
 
 
 @dataclass(frozen=True)
@@ -33,11 +48,7 @@ def get(db: sqlite3.Connection, task_id: str) -> TaskView | None:
 
 def list_tasks(db: sqlite3.Connection, status: TaskStatus | None, limit: int) -> list[TaskView]:
     """Tasks, newest first."""
-    rows = db.execute(
-        "SELECT * FROM task_view WHERE :status IS NULL OR status = :status "
-        "ORDER BY sequence DESC LIMIT :limit",
-        {"status": status, "limit": limit},
-    )
+    rows = db.execute(_LIST, {"status": status, "limit": limit})
     return [_view(row) for row in rows]
 
 

@@ -25,7 +25,12 @@ def encode_params(params: Json) -> str:
 
 def encode_result(result: Mapping[str, Json]) -> str:
     """JSON text of a task's result, under the rules of `encode_params`."""
-    return _encode("result", dict(result))
+    return encode_object("result", result)
+
+
+def encode_object(field: str, value: Mapping[str, Json]) -> str:
+    """JSON text of an object, under the rules of `encode_params`; an error calls it `field`."""
+    return _encode(field, dict(value))
 
 
 def clean_text(text: str) -> str:
