@@ -205,7 +205,7 @@ def _look_up(location: Location, resolver: Resolver, field: str) -> list[str]:
 
 def _how_to_allow(location: Location) -> str:
     host = f"[{location.host}]" if ":" in location.host else location.host
-    return f"; an operator can permit it by adding {host}:{location.port} to the worker's allowed hosts"
+    return f"; an operator can permit it with --allow-hosts {host}:{location.port}"
 
 
 def _parse_allowed_host(entry: str) -> tuple[str, int | None]:
@@ -215,9 +215,9 @@ def _parse_allowed_host(entry: str) -> tuple[str, int | None]:
         parts = urlsplit(f"//[{text}]" if bare_ipv6 else f"//{text}")
         if (parts.netloc != text and not bare_ipv6) or "@" in text or _FORBIDDEN.search(text):
             raise ValueError("it must be a host, or a host and a port")
-        return _normal_host(parts.hostname or "", "allowed hosts"), parts.port
+        return _normal_host(parts.hostname or "", "--allow-hosts"), parts.port
     except (ValueError, Unsafe, BadInput) as error:
         raise UsageError(
-            f"allowed hosts: {entry!r} is not legal ({error}); write host or host:port, "
+            f"--allow-hosts: {entry!r} is not legal ({error}); write host or host:port, "
             "such as 127.0.0.1:54321"
         ) from error

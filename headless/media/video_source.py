@@ -119,7 +119,7 @@ def _checked(container: InputContainer, kind: FileKind, limits: VideoLimits, fie
     ratio = _pixel_shape(stream, field)
     check_size(shown_size(stream.width, stream.height, ratio), limits, field)
     stream.thread_type = "AUTO"
-    stream.codec_context.options = {"max_pixels": str(limits.max_pixels), "err_detect": "explode"}
+    stream.codec_context.options = {"max_pixels": str(limits.max_pixels)}
     return VideoSource(container, stream, kind, ratio)
 
 

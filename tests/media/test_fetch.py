@@ -2,9 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-import subprocess
-import sys
-import textwrap
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -20,6 +18,7 @@ from headless.media.http_answers import parse_retry_after
 from headless.media.whole_file import no_room_is_disk_full, whole_file
 from headless.ports import Clock
 from tests.media.certificates import Authority
+from tests.media.own_process import run_program
 from tests.media.web_server import Connection, Request, WebServer
 
 BODY = os.urandom(200_000)
@@ -119,7 +118,7 @@ def test_a_chunked_body_arrives_whole(folder: Path) -> None:
 
 
 def test_a_local_server_is_refused_unless_allowed(folder: Path) -> None:
-    with WebServer(serve_body) as server, pytest.raises(Unsafe, match=r"^start_image: .*allowed hosts"):
+    with WebServer(serve_body) as server, pytest.raises(Unsafe, match=r"^start_image: .*--allow-hosts"):
         fetch(server, folder, policy=FetchPolicy())
     assert server.connections == 0
 
@@ -512,14 +511,17 @@ def test_a_silent_server_times_out(folder: Path) -> None:
 
 
 def test_an_interruption_is_heard_while_the_server_is_silent(folder: Path) -> None:
+    """Heard within a slice of the wait, long before the server gives up."""
     with WebServer(lambda connection, request: connection.stay_silent()) as server:
 
         def check() -> None:
             if server.requests:
                 raise Cancelled("cancelled")
 
+        began = time.monotonic()
         with pytest.raises(Cancelled):
-            fetch(server, folder, check=check)
+            fetch(server, folder, check=check, limits=replace(LIMITS, read_seconds=30))
+        assert time.monotonic() - began < 5
     assert left_behind(folder) == []
 
 
@@ -549,8 +551,7 @@ def test_two_downloads_of_the_same_name_do_not_meet(tmp_path: Path) -> None:
 
 def test_a_full_disk_releases_the_task_and_leaves_nothing(folder: Path) -> None:
     """A file size limit stands in for the full disk; it is set in a process of its own."""
-    program = textwrap.dedent(
-        """
+    program = """
         import resource, sys
         from pathlib import Path
         from headless.errors import DiskFull
@@ -564,11 +565,9 @@ def test_a_full_disk_releases_the_task_and_leaves_nothing(folder: Path) -> None:
         except DiskFull as error:
             print(error.message)
         """
-    )
     with WebServer(serve_body) as server:
-        command = [sys.executable, "-c", program, server.url(), str(folder), server.host]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
-    assert done.stdout.startswith("no room to write input in ")
+        printed = run_program(program, server.url(), folder, server.host)
+    assert printed.startswith("no room to write input in ")
     assert left_behind(folder) == []
     assert len(server.requests) == 1
 

@@ -1,9 +1,6 @@
 from __future__ import annotations
 
 import io
-import subprocess
-import sys
-import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +11,7 @@ from headless.media.contact_sheet import Labelled, contact_sheet, write_contact_
 from headless.media.images import ImageLimits, load_image
 from headless.media.stills import preview_webp, write_poster, write_preview
 from headless.segment import Picture
+from tests.media.own_process import run_program
 
 LIMITS = ImageLimits()
 
@@ -58,8 +56,7 @@ def test_previews_are_small(size: tuple[int, int], expected: tuple[int, int], tm
 
 
 def test_a_full_disk_leaves_no_poster(tmp_path: Path) -> None:
-    program = textwrap.dedent(
-        """
+    program = """
         import resource, sys
         from pathlib import Path
         import numpy as np
@@ -71,11 +68,8 @@ def test_a_full_disk_leaves_no_poster(tmp_path: Path) -> None:
         except DiskFull as error:
             print(error.message)
         """
-    )
     folder = tmp_path / "out"
-    command = [sys.executable, "-c", program, str(folder / "poster.png")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
-    assert done.stdout.startswith("no room to write poster.png"), done.stderr
+    assert run_program(program, folder / "poster.png").startswith("no room to write poster.png")
     assert list(folder.iterdir()) == []
 
 

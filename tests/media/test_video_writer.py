@@ -1,9 +1,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-import textwrap
 from fractions import Fraction
 from pathlib import Path
 
@@ -14,6 +11,7 @@ import pytest
 
 from headless.media.video import VideoWriter, probe, read_clip, read_metadata
 from headless.segment import Picture
+from tests.media.own_process import run_program
 from tests.media.videos import number_of, shade
 
 
@@ -176,8 +174,7 @@ def test_views_and_other_memory_layouts_are_written_as_they_look(tmp_path: Path)
 @pytest.mark.parametrize("missing", [1.0, 0.5, 0.001])
 def test_a_full_disk_leaves_nothing(missing: float, tmp_path: Path) -> None:
     """A file size limit stands in for the full disk, in a process of its own; the last is met at the end."""
-    program = textwrap.dedent(
-        """
+    program = """
         import resource, sys
         from pathlib import Path
         import numpy as np
@@ -198,9 +195,6 @@ def test_a_full_disk_leaves_nothing(missing: float, tmp_path: Path) -> None:
         except DiskFull as error:
             print(error.message)
         """
-    )
     folder = tmp_path / "out"
-    command = [sys.executable, "-c", program, str(folder / "video.mp4"), str(missing)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
-    assert done.stdout.startswith("no room to write video.mp4 in "), done.stderr
+    assert run_program(program, folder / "video.mp4", missing).startswith("no room to write video.mp4 in ")
     assert list(folder.iterdir()) == []
