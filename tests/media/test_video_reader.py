@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import itertools
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from fractions import Fraction
 from pathlib import Path
 
@@ -19,19 +19,18 @@ from headless.segment import Picture
 from tests.media.videos import corners, make_audio, make_video, number_of, shade
 
 
-def numbers(path: Path, **options: object) -> list[int]:
-    return [number_of(picture) for picture in read_frames(path, **options)]  # type: ignore[arg-type]
+def numbers(
+    path: Path,
+    *,
+    fps: float | Fraction | None = None,
+    last: int | None = None,
+    limits: VideoLimits | None = None,
+) -> list[int]:
+    return [number_of(picture) for picture in read_frames(path, limits=limits, last=last, fps=fps)]
 
 
 def shades(count: int) -> list[Picture]:
     return [shade(index) for index in range(count)]
-
-
-def changed(path: Path, old: bytes, new: bytes, *, count: int = 1) -> Path:
-    data = path.read_bytes()
-    assert data.count(old) >= count
-    path.write_bytes(data.replace(old, new))
-    return path
 
 
 @pytest.mark.parametrize(
@@ -498,6 +497,7 @@ def test_reading_can_end_early(tmp_path: Path) -> None:
     path = make_video(tmp_path / "video.mp4", shades(12))
     frames = read_frames(path)
     assert number_of(next(frames)) == 0
-    frames.close()  # type: ignore[attr-defined]
+    assert isinstance(frames, Generator)
+    frames.close()
     assert list(frames) == []
     path.unlink()

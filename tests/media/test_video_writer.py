@@ -15,9 +15,15 @@ from tests.media.own_process import run_program
 from tests.media.videos import number_of, shade
 
 
-def write(path: Path, pictures: list[Picture], fps: float | Fraction = 16, **options: object) -> Path:
+def write(
+    path: Path,
+    pictures: list[Picture],
+    fps: float | Fraction = 16,
+    crf: float = 16,
+    metadata: dict[str, str] | None = None,
+) -> Path:
     height, width = pictures[0].shape[:2]
-    with VideoWriter(path, width=width, height=height, fps=fps, **options) as video:  # type: ignore[arg-type]
+    with VideoWriter(path, width=width, height=height, fps=fps, crf=crf, metadata=metadata) as video:
         for picture in pictures:
             video.write(picture)
         assert video.frames == len(pictures)
