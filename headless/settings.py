@@ -49,6 +49,7 @@ class WorkerSettings:
     connection: Connection
     worker_id: str
     engine: str = "wan"
+    fake_step_seconds: float = 0.1
     device: str = "auto"
     memory: str = "auto"
     models: ModelFolders = ModelFolders()
@@ -323,6 +324,13 @@ def _worker_parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
         metavar="NAME",
         default="wan",
     )
+    engine.value(
+        "--fake-step-seconds",
+        "HEADLESS_FAKE_STEP_SECONDS",
+        "with --engine fake: seconds that a denoising step takes",
+        metavar="S",
+        default="0.1",
+    )
     inputs = EnvironmentOptions(parser.add_argument_group("inputs"), environ)
     inputs.value(
         "--allow-hosts",
@@ -357,6 +365,7 @@ def worker_settings(argv: Sequence[str], environ: Mapping[str, str] = os.environ
         connection=read_connection(a, environ),
         worker_id=a.worker or f"{socket.gethostname()}-{os.getpid()}",
         engine=_choice("--engine", a.engine, ("wan", "fake")),
+        fake_step_seconds=_number("--fake-step-seconds", a.fake_step_seconds, 0, 3600),
         device=a.device,
         memory=_choice("--memory", a.memory, MEMORY_PLANS),
         models=ModelFolders(_optional_path(a.models_dir)),

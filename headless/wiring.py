@@ -14,9 +14,6 @@ import structlog
 from headless.adapters.fake_engine import FakeEngine
 from headless.adapters.local_storage import LocalStorage
 from headless.adapters.sqlite_queue import SqliteQueue
-from headless.adapters.supabase_client import connect
-from headless.adapters.supabase_queue import SupabaseQueue
-from headless.adapters.supabase_storage import SupabaseStorage
 from headless.clock import SystemClock
 from headless.errors import UsageError
 from headless.job import JobServices
@@ -48,6 +45,11 @@ def open_backend(connection: Connection, lease_seconds: float = 60.0) -> tuple[T
         return queue, LocalStorage(connection.local / "files")
     if connection.supabase_url is None or connection.token is None:
         raise UsageError("--supabase-url needs a token.")
+    # Imported here: supabase-py doubles the time that a worker on a local queue takes to start.
+    from headless.adapters.supabase_client import connect
+    from headless.adapters.supabase_queue import SupabaseQueue
+    from headless.adapters.supabase_storage import SupabaseStorage
+
     anon = connection.anon_key.get_secret_value() if connection.anon_key else None
     supabase = connect(connection.supabase_url, connection.token.get_secret_value(), anon_key=anon)
     return SupabaseQueue(supabase), SupabaseStorage(supabase, bucket=connection.bucket)
@@ -75,7 +77,7 @@ def open_registry(folders: ModelFolders) -> ModelRegistry:
 def open_engine(settings: WorkerSettings, registry: ModelRegistry) -> Engine:
     """The engine that the settings name; torch is imported here at the earliest."""
     if settings.engine == "fake":
-        return FakeEngine(registry, SystemClock(), step_seconds=0.1)
+        return FakeEngine(registry, SystemClock(), step_seconds=settings.fake_step_seconds)
     from headless.engine.wan import WanEngine
 
     folders = [SHIPPED_MODELS] if settings.models.user is None else [settings.models.user, SHIPPED_MODELS]
