@@ -80,8 +80,10 @@ def write_video(
 def write_stills(kept: KeptFrames, given: dict[str, Picture], title: str, folder: Path) -> None:
     """Poster and contact sheet into `folder`."""
     write_poster(kept.pictures[kept.total // 2], folder / POSTER_FILE)
-    cells = [Labelled(name.replace("_", " "), picture, given=True) for name, picture in given.items()]
-    cells += [Labelled(f"frame {index}", picture) for index, picture in sorted(kept.pictures.items())]
+    cells = [Labelled(f"frame {index}", picture) for index, picture in sorted(kept.pictures.items())]
+    for name, picture in given.items():
+        label = Labelled(name.replace("_", " "), picture, given=True)
+        cells.insert(len(cells) if name == "end_image" else 0, label)
     write_contact_sheet(cells, folder / CONTACT_SHEET_FILE, title=title)
 
 

@@ -47,17 +47,22 @@ def segment_inputs(plan: Plan, inputs: Inputs, loras: tuple[LoraUse, ...]) -> Se
             if (entry := report.adjustment(name)) is not None:
                 adjustments.append(entry)
     frames = {name: file.path for name, file in inputs.files.items() if name in plan.references}
-    made = SegmentInputs(fitted, loras=loras, adjustments=tuple(adjustments))
+    made = SegmentInputs(fitted, loras=loras)
     if inputs.previous_latents is not None:
         made = replace(made, previous_latents=inputs.previous_latents.path)
     if "continue_from" in frames:
         last = prefix_frames(plan.overlap)
-        made = replace(made, prefix=_clip(frames["continue_from"], "continue_from", plan, last))
+        prefix = read_clip(
+            frames["continue_from"], limits=VideoLimits(), last=last, fps=plan.fps, field="continue_from"
+        )
+        made = replace(made, prefix=_fitted_clip(prefix, "continue_from", plan, adjustments))
     if "pad_video" in frames:
-        made = replace(made, pad_video=_picture_or_clip(frames["pad_video"], "pad_video", plan))
+        clip = _picture_or_clip(frames["pad_video"], "pad_video", plan)
+        made = replace(made, pad_video=_fitted_clip(clip, "pad_video", plan, adjustments))
     if "known_mask" in frames:
-        made = replace(made, known_mask=_mask(frames["known_mask"], plan))
-    return made
+        clip = _picture_or_clip(frames["known_mask"], "known_mask", plan)
+        made = replace(made, known_mask=_mask(_fitted_clip(clip, "known_mask", plan, adjustments)))
+    return replace(made, adjustments=tuple(adjustments))
 
 
 def refuse_adjustments(adjustments: tuple[Adjustment, ...]) -> None:
@@ -109,17 +114,11 @@ def build_request(plan: Plan, inputs: SegmentInputs, sampled: Path | None = None
     )
 
 
-def _clip(path: Path, name: str, plan: Plan, last: int | None = None) -> Clip:
-    frames = read_clip(path, limits=VideoLimits(), field=name, last=last)
-    return np.stack([fit_picture(frame, plan.width, plan.height, plan.image_fit)[0] for frame in frames])
-
-
 def _picture_or_clip(path: Path, name: str, plan: Plan) -> Clip:
-    """Frames of a video, or a picture as a clip of one frame."""
-    if not _is_picture(path):
-        return _clip(path, name, plan)
-    picture = load_image(path, field=name, limits=ImageLimits())
-    return fit_picture(picture, plan.width, plan.height, plan.image_fit)[0][None]
+    """Frames of a video at the clip's rate, or a picture as a clip of one frame."""
+    if _is_picture(path):
+        return load_image(path, field=name, limits=ImageLimits())[None]
+    return read_clip(path, limits=VideoLimits(), fps=plan.fps, field=name)
 
 
 def _is_picture(path: Path) -> bool:
@@ -127,7 +126,14 @@ def _is_picture(path: Path) -> bool:
         return identify(file.read(HEAD_BYTES)) in _PICTURES
 
 
-def _mask(path: Path, plan: Plan) -> Mask:
-    clip = _picture_or_clip(path, "known_mask", plan)
+def _fitted_clip(clip: Clip, name: str, plan: Plan, adjustments: list[Adjustment]) -> Clip:
+    """Every frame in the size of the clip; what was cut or padded is listed once."""
+    fitted = [fit_picture(frame, plan.width, plan.height, plan.image_fit) for frame in clip]
+    if (entry := fitted[0][1].adjustment(name)) is not None:
+        adjustments.append(entry)
+    return np.stack([picture for picture, _ in fitted])
+
+
+def _mask(clip: Clip) -> Mask:
     grey: Mask = clip.mean(axis=3, dtype=np.float32) / np.float32(255)
     return grey
