@@ -96,7 +96,7 @@ _ONLY_IMAGE_TO_VIDEO = {
 
 def pixels(clip: Clip) -> Tensor:
     """uint8 [T, H, W, 3] to float32 [3, T, H, W] in [-1, 1], as diffusers' video processor computes it."""
-    frames = torch.from_numpy(np.ascontiguousarray(clip)).permute(3, 0, 1, 2)
+    frames = torch.from_numpy(np.array(clip)).permute(3, 0, 1, 2)
     return 2.0 * (frames.to(torch.float32) / 255.0) - 1.0
 
 
@@ -120,7 +120,7 @@ def _image_to_video(request: SegmentRequest, vae: WanVae, generator: torch.Gener
         width=request.width,
         end_frame_mode=request.end_frame_mode,
         pad_video=None if request.pad_video is None else pixels(request.pad_video),
-        known_mask=None if request.known_mask is None else torch.from_numpy(request.known_mask),
+        known_mask=None if request.known_mask is None else torch.from_numpy(np.array(request.known_mask)),
         start_latent_strength=request.start_latent_strength,
         end_latent_strength=request.end_latent_strength,
         augment_empty_frames=request.augment_empty_frames,
