@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -64,8 +65,8 @@ class SqliteQueue:
 
     def for_owner(self, owner: str) -> Self:
         """The same queue over the same connection, queueing for another owner. Close only one of them."""
-        other = type(self).__new__(type(self))
-        other.__dict__.update(self.__dict__, owner=keys.safe_segment(owner))
+        other = copy.copy(self)
+        other.owner = keys.safe_segment(owner)
         return other
 
     def claim(self, worker_id: str, claim_id: str, capability: Capability) -> Claim | None:
