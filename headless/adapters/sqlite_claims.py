@@ -76,7 +76,7 @@ WHERE id = :id AND fence = :fence AND worker_id = :worker AND status = 'In Progr
 _START: Final = """
 UPDATE tasks SET status = 'In Progress', fence = fence + 1, attempts = attempts + 1, worker_id = :worker,
     claim_id = :claim, lease_expires_at = :expires, phase = 'claimed', progress = '{}',
-    generation_started_at = :now, updated_at = :now
+    error_class = NULL, error_message = NULL, generation_started_at = :now, updated_at = :now
 WHERE sequence = :sequence RETURNING *
 """
 

@@ -170,6 +170,21 @@ def test_a_release_is_not_charged_and_queues_at_once(queue_harness: QueueHarness
     assert complete(queue, claim(queue)) is CompleteAnswer.DONE
 
 
+def test_why_a_task_waits_again_is_shown_until_it_runs(queue_harness: QueueHarness) -> None:
+    queue = queue_harness.queue
+    task = queue.enqueue(new_task())
+    queue.release(task, claim(queue).attempt, "the disk is full")
+    seen = view(queue, task)
+    assert (seen.error_class, seen.error_message) == (None, "the disk is full")
+    fail(queue, claim(queue), "INPUT_UNAVAILABLE", "no answer", retry=True)
+    seen = view(queue, task)
+    assert (seen.error_class, seen.error_message) == ("INPUT_UNAVAILABLE", "no answer")
+    queue_harness.advance(10)
+    claim(queue)
+    seen = view(queue, task)
+    assert (seen.error_class, seen.error_message) == (None, None)
+
+
 def test_a_release_can_hold_the_task_back(queue_harness: QueueHarness) -> None:
     queue = queue_harness.queue
     task = queue.enqueue(new_task())
