@@ -21,7 +21,7 @@ LEAD_SECONDS = 3.0
 """How long before the engine is free the next task is claimed, at the least; see `WorkLoop`."""
 
 SICK_LIMIT = 2
-"""Tasks in a row on which the device failed, after which the worker stops."""
+"""Different tasks, with none done between them, on which the device failed before the worker stops."""
 
 Run = TypeVar("Run")
 Made = TypeVar("Made")
@@ -92,7 +92,7 @@ class WorkLoop(Generic[Run, Made]):
         self._lead = LEAD_SECONDS
         self._last_generation = float("inf")
         self._status: int | None = None
-        self._sick = 0
+        self._sick: set[str | None] = set()
         self._ahead: Future[Run | Settled | None] | None = None
         self._publishing: Future[Settled] | None = None
 
@@ -153,9 +153,10 @@ class WorkLoop(Generic[Run, Made]):
             log.warning("queue not reached, trying again", error=error.message)
             self._answered = False
             return None
+        # An answered id is spent, with a task or without: one that was granted unheard and has since been
+        # taken over answers nothing, for ever.
         self._answered = True
-        if claim is not None:
-            self._claim_id = str(uuid.uuid4())
+        self._claim_id = str(uuid.uuid4())
         return claim
 
     def _run(self, run: Run) -> None:
@@ -184,13 +185,13 @@ class WorkLoop(Generic[Run, Made]):
             self._note(publishing.result())
 
     def _note(self, settled: Settled) -> None:
-        """Draw the consequences of a task's end: a machine that is sick twice in a row takes itself out."""
+        """Draw the consequences of a task's end: a machine that is sick on two tasks takes itself out."""
         if settled.error_class == DeviceSick.error_class:
-            self._sick += 1
+            self._sick.add(settled.task_id)
         elif settled.outcome is Outcome.DONE:
-            self._sick = 0
+            self._sick.clear()
         bounded = self._policy.until_idle or self._policy.once
-        if settled.outcome is Outcome.UNFIT and (bounded or self._sick >= SICK_LIMIT):
+        if settled.outcome is Outcome.UNFIT and (bounded or len(self._sick) >= SICK_LIMIT):
             log.error("stopping: this machine cannot run the task", why=settled.message)
             self._status = 1
         elif self._policy.once:
@@ -213,9 +214,12 @@ class WorkLoop(Generic[Run, Made]):
         self._wait = min(self._wait * 1.5, max(self._policy.idle, self._policy.busy))
 
     def _wind_up(self) -> None:
-        """Let the publisher finish, and give back what was prepared."""
+        """Let the publisher finish, and give back what was prepared or may have been granted unheard."""
+        ahead = None
         if self._ahead is not None:
             ahead, self._ahead = self._ahead.result(), None
-            if ahead is not None and not isinstance(ahead, Settled):
-                self._stages.abandon(ahead)
+        if ahead is None and not self._answered:
+            ahead = self._claim_and_prepare()
+        if ahead is not None and not isinstance(ahead, Settled):
+            self._stages.abandon(ahead)
         self._await_publisher()

@@ -54,6 +54,7 @@ class Settled:
     outcome: Outcome
     message: str = ""
     error_class: str | None = None
+    task_id: str | None = None
 
 
 def translate(error: Exception) -> HeadlessError:
@@ -91,7 +92,7 @@ def settle(queue: TaskQueue, claim: Claim, error: HeadlessError) -> Settled:
                 error_class=error.error_class,
                 why=error.message,
             )
-            return Settled(Outcome.UNFIT, error.message, error.error_class)
+            return Settled(Outcome.UNFIT, error.message, error.error_class, claim.task_id)
         case RetryableError() | InternalError():
             queue.fail(claim.task_id, claim.attempt, error.error_class, error.message, retry=True)
             log.warning("attempt failed, to be tried again", error_class=error.error_class, why=error.message)
