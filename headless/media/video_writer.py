@@ -33,9 +33,11 @@ _EXACT = (
 )
 """Chroma is the mean of 2x2 pixels. Without accurate rounding every frame would lose about one level."""
 
-_OPTIONS = MappingProxyType({"preset": "medium", "x264-params": "chromaloc=1"})
-"""`chromaloc=1` says that chroma lies in the centre of its 2x2 pixels, where the conversion puts it.
-Readers take it to lie at the left otherwise, and with each continuation colours would move half a pixel."""
+_OPTIONS = MappingProxyType({"preset": "medium", "x264-params": "chromaloc=1:mbtree=0"})
+"""Without `mbtree`: its vector code reads past the rows of pictures of some widths, 64 and 192 among them, so
+that equal frames would be coded differently. `chromaloc=1` says that chroma lies in the centre of its
+2x2 pixels, where the conversion puts it. Readers take it to lie at the left otherwise, and with each
+continuation colours would move half a pixel."""
 
 _THREADS = 4
 """Fixed: the number of threads changes the bytes that x264 writes."""
