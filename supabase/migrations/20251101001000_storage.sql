@@ -32,14 +32,21 @@ revoke execute on function gpu_queue.holds_attempt(text), gpu_queue.works_for(te
 grant execute on function gpu_queue.holds_attempt(text) to authenticated, gpu_worker;
 grant execute on function gpu_queue.works_for(text) to gpu_worker;
 
--- Storage belongs to another role on hosted projects, which decides whether these may be granted.
+-- The tables of storage belong to another role, which may have kept the right to grant.
 do $$
 begin
   grant usage on schema storage to gpu_worker;
   grant select on storage.buckets to gpu_worker;
   grant select, insert on storage.objects to gpu_worker;
 exception when insufficient_privilege then
-  raise warning 'gpu_worker was not granted the tables of storage: its uploads need a secret key (%)', sqlerrm;
+  null;
+end
+$$;
+do $$
+begin
+  if not has_table_privilege('gpu_worker', 'storage.objects', 'insert') then
+    raise warning 'gpu_worker may not write to storage: workers with its tokens cannot upload, use a secret key';
+  end if;
 end
 $$;
 

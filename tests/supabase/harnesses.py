@@ -20,7 +20,7 @@ class SupabaseQueueHarness:
 
     owner = "service"
     lease_seconds = 60.0
-    machine_examples = 10
+    machine_examples = 6
 
     def __init__(self, stack: Stack) -> None:
         self._stack = stack

@@ -27,10 +27,9 @@ import psycopg
 from tests.supabase import tokens
 from tests.supabase.cluster import Cluster
 from tests.supabase.processes import Server
-from tests.supabase.tools import Tools
+from tests.supabase.tools import STAND_IN, Tools
 
 DATABASE = "queue"
-STAND_IN = Path(__file__).parent / "stand_in"
 
 
 @dataclass(frozen=True)

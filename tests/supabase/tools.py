@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+STAND_IN = Path(__file__).parent / "stand_in"
 INSTALL = "run scripts/test-services, which installs it or says what to install"
 
 
@@ -31,9 +32,17 @@ class Tools:
         node = shutil.which("node")
         if node is None:
             raise MissingToolError(f"node is not installed: {INSTALL}")
-        if not (packages / "node_modules" / "@tus" / "server").is_dir():
-            raise MissingToolError(f"@tus/server is not in {packages}: {INSTALL}")
+        if not _installed(packages):
+            raise MissingToolError(
+                f"PostgREST, @tus/server or another package is not in {packages}: {INSTALL}"
+            )
         return cls(_postgres_bin(), _postgrest(packages), Path(node), packages)
+
+
+def _installed(packages: Path) -> bool:
+    """Whether the packages are those of the present list, which scripts/test-services leaves a copy of."""
+    copy = packages / "installed.json"
+    return copy.is_file() and copy.read_bytes() == (STAND_IN / "package.json").read_bytes()
 
 
 def _postgres_bin() -> Path:
