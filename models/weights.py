@@ -7,6 +7,7 @@ difference. Tensors stream from the file into their place; there is never a seco
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from math import prod
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -62,6 +63,11 @@ def load_text_encoder(path: Path, *, dtype: torch.dtype, device: torch.device) -
     model.encoder.embed_tokens = model.shared
     _fill(model, source, stored, lambda _: dtype, device)
     return model.to(device)
+
+
+def count_parameters(path: Path) -> int:
+    """Numbers in the file or folder, from its headers. Raises as `open_source`."""
+    return sum(prod(info.shape) for info in open_source(path).infos.values())
 
 
 def _open(path: Path, rename: Callable[[str], str]) -> tuple[TensorSource, Mapping[str, str]]:

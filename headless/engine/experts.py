@@ -78,6 +78,7 @@ class Experts:
                 )
         self._bakery = bakery
         self._loras = loras
+        self._steps = tuple(steps)
         self._identities = [_identity(use) for use in loras]
         self._keys = {step: self._key(step) for step in steps}
         self._read: dict[tuple[Path, Expert], Lora] = {}
@@ -114,12 +115,18 @@ class Experts:
         return found
 
     def _key(self, step: Step) -> Baked:
-        strengths = [_strength(use, step) for use in self._loras]
+        strengths = [self._strength(use, step) for use in self._loras]
         return tuple(pair for pair in zip(self._identities, strengths, strict=True) if pair[1])
 
     def _used(self, step: Step) -> list[tuple[Lora, float]]:
-        used = [(use, _strength(use, step)) for use in self._loras]
+        used = [(use, self._strength(use, step)) for use in self._loras]
         return [(self._lora(use, step.expert), strength) for use, strength in used if strength]
+
+    def _strength(self, use: LoraUse, step: Step) -> float:
+        """Of the step's phase; a list that stands for all phases runs over all steps."""
+        if len(use.strengths) > 1:
+            return spread(use.strengths[step.phase], step.of)[step.at]
+        return spread(use.strengths[0], len(self._steps))[self._steps.index(step)]
 
     def _lora(self, use: LoraUse, expert: Expert) -> Lora:
         if (use.path, expert) not in self._read:
@@ -128,11 +135,6 @@ class Experts:
             except (WeightsError, OSError) as error:
                 raise BadParams(f"loras: {error}") from error
         return self._read[use.path, expert]
-
-
-def _strength(use: LoraUse, step: Step) -> float:
-    values = use.strengths[0] if len(use.strengths) == 1 else use.strengths[step.phase]
-    return spread(values, step.of)[step.at]
 
 
 def _identity(use: LoraUse) -> Identity:

@@ -10,7 +10,7 @@ from typing import Any, Final
 import torch
 
 from headless.engine.experts import Bakery
-from headless.engine.memory import Memory, MemoryPlan, choose_plan, make_memory, weight_bytes
+from headless.engine.memory import Memory, MemoryPlan, choose_plan, make_memory
 from headless.engine.model_files import ModelFiles
 from headless.engine.phases import Expert
 from headless.engine.preview import LatentPreview
@@ -18,7 +18,7 @@ from headless.engine.text import TextEncoder, load_tokenizer
 from headless.errors import ModelMissing, UsageError
 from models.errors import WeightsError
 from models.vae import WanVae
-from models.weights import load_text_encoder, load_transformer
+from models.weights import count_parameters, load_text_encoder, load_transformer
 
 ROLES: Final = ("transformer", "transformer_2", "vae", "text_encoder", "tokenizer")
 TEXT_PART: Final = "text_encoder"
@@ -85,8 +85,11 @@ def load_model(recipe: Recipe, memory: str, device: torch.device) -> LoadedModel
 
 
 def _load(recipe: Recipe, memory: str, device: torch.device) -> LoadedModel:
-    start = torch.device("cpu")
     files = dict(recipe.files)
+    large = [files[role] for role in ("transformer", "transformer_2", "text_encoder") if role in files]
+    plan = choose_plan(memory, device, recipe.dtype.itemsize * sum(count_parameters(path) for path in large))
+    # Straight to the device where everything stays there: main memory never holds the model.
+    start = device if plan is MemoryPlan.RESIDENT else torch.device("cpu")
     experts = {
         expert: load_transformer(files[role], dtype=recipe.dtype, device=start)
         for expert, role in ((Expert.HIGH, "transformer"), (Expert.LOW, "transformer_2"))
@@ -99,7 +102,6 @@ def _load(recipe: Recipe, memory: str, device: torch.device) -> LoadedModel:
         )
     text = load_text_encoder(files["text_encoder"], dtype=recipe.dtype, device=start)
     parts = {**{expert.value: module for expert, module in experts.items()}, TEXT_PART: text}
-    plan = choose_plan(memory, device, weight_bytes(parts))
     placed = make_memory(plan, parts, device)
     return LoadedModel(
         recipe=recipe,

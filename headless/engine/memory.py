@@ -48,11 +48,6 @@ def choose_plan(asked: str, device: torch.device, weight_bytes: int) -> MemoryPl
     return MemoryPlan.RESIDENT if weight_bytes * SPARE < free else MemoryPlan.SWAP
 
 
-def weight_bytes(modules: Mapping[str, torch.nn.Module]) -> int:
-    """Bytes of all parameters."""
-    return sum(p.numel() * p.element_size() for module in modules.values() for p in module.parameters())
-
-
 class Memory(Protocol):
     """Brings parts to the device."""
 

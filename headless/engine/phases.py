@@ -108,7 +108,7 @@ def plan_phases(
         )
     last_high = int(high_noise_phases or settings.get("model_switch_phase") or max(count - 1, 1))
     rules = tuple(
-        PhaseRule(Expert.HIGH if phase < last_high else Expert.LOW, scales[phase])
+        PhaseRule(Expert.HIGH if phase < last_high else Expert.LOW, scales[min(phase, len(scales) - 1)])
         for phase in range(max(count, 2))
     )
     return PhasePlan(

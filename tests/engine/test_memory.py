@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from headless.engine.memory import Memory, MemoryPlan, choose_plan, make_memory, weight_bytes
+from headless.engine.memory import Memory, MemoryPlan, choose_plan, make_memory
 
 CPU = torch.device("cpu")
 
@@ -63,7 +63,3 @@ def test_auto_on_the_cpu_keeps_everything_in_place() -> None:
 def test_auto_on_a_gpu_measures(monkeypatch: pytest.MonkeyPatch, free: int, plan: MemoryPlan) -> None:
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 200))
     assert choose_plan("auto", torch.device("cuda"), 64) is plan
-
-
-def test_weights_are_counted_in_bytes() -> None:
-    assert weight_bytes(parts()) == 2 * (6 + 2) * 4

@@ -70,5 +70,14 @@ def test_two_experts_have_two_phases_whatever_the_settings_say() -> None:
     assert experts(plan({"guidance_phases": 1}), "euler", 4, 5.0) == "hhll"
 
 
+def test_the_requests_own_phases_win() -> None:
+    settings = {"guidance_phases": 3, "model_switch_phase": 2, "boundary": 900}
+    asked = {"guidance_scale": 9.0, "guidance_scale_2": 9.0, "phase_steps": None, "experts": 2}
+    one = plan_phases(settings, **asked, phase_guidance=(4.0,), high_noise_phases=1)  # type: ignore[arg-type]
+    assert [(rule.expert, rule.guidance) for rule in one.rules] == [(Expert.HIGH, 4.0), (Expert.LOW, 4.0)]
+    two = plan_phases(settings, **asked, phase_guidance=(4.0, 1.0), high_noise_phases=1)  # type: ignore[arg-type]
+    assert [(rule.expert, rule.guidance) for rule in two.rules] == [(Expert.HIGH, 4.0), (Expert.LOW, 1.0)]
+
+
 def test_a_shift_that_leaves_no_step_to_an_expert_is_allowed() -> None:
     assert experts(plan({"boundary": 1.0}), "euler", 3, 5.0) == "hhh"

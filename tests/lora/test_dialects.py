@@ -130,7 +130,7 @@ def test_a_bias_of_the_upward_half(
     bias = torch.randn(160)
     tensors = dialect("DiffSynth and SVI", part) | {"blocks.0.self_attn.q.lora_B.default.bias": bias}
     found = baked(model, read_lora(written(tmp_path, tensors), shapes))
-    assert torch.allclose(found["blocks.0.attn1.to_q.bias"], bias, atol=1e-6)
+    assert torch.allclose(found["blocks.0.attn1.to_q.bias"], bias, atol=1e-5)
 
 
 def test_a_pair_for_the_patch_embedding(tmp_path: Path, model: WanTransformer3DModel, shapes: Shapes) -> None:

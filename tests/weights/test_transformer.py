@@ -13,7 +13,7 @@ from diffusers import WanTransformer3DModel
 from safetensors.torch import save_file
 
 from models.errors import WeightsError
-from models.weights import FLOAT32_ISLANDS, load_transformer
+from models.weights import FLOAT32_ISLANDS, count_parameters, load_transformer
 from tests.weights.conftest import TINY, Tensors, wan_name
 
 CPU = torch.device("cpu")
@@ -59,6 +59,10 @@ def test_single_files(
 
 def test_the_shipped_folder(reference: WanTransformer3DModel) -> None:
     assert same(load(FOLDER), reference)
+
+
+def test_parameters_are_counted_from_the_header(reference: WanTransformer3DModel) -> None:
+    assert count_parameters(FOLDER) == sum(p.numel() for p in reference.parameters())
 
 
 def test_a_sharded_folder(
