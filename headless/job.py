@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,3 +34,9 @@ class JobServices:
     fetch_policy: FetchPolicy = field(default_factory=FetchPolicy)
     fetch_limits: FetchLimits = field(default_factory=FetchLimits)
     on_beat: Callable[[], None] = lambda: None
+    planning: ModelRegistry = field(init=False, repr=False)
+    """The definitions as they were at the start: the next task is planned while `registry` is patched for the
+    current one, and must not see it."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "planning", copy.deepcopy(self.registry))

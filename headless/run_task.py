@@ -61,7 +61,7 @@ class TaskRun:
         """Validate the parameters, fetch the inputs, plan."""
         s, claim = self._services, self.claim
         self._params = parse(claim.task_type, claim.params)
-        definition = s.registry.definition(self._params.model)
+        definition = s.planning.definition(self._params.model)
         self.listener.on_phase(Phase.FETCHING)
         fetcher = InputFetcher(s, claim.owner, self._folder, self.listener.check)
         self._inputs = fetcher.fetch(self._params.references())
