@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import structlog
 
 from headless.errors import LeaseLost
@@ -24,27 +26,30 @@ def deliver(parcel: Parcel, services: JobServices, listener: JobListener) -> Non
     Raises `LeaseLost` if the task is somebody else's by now, an `Interruption` of the listener between files,
     and `StorageUnavailable` or `QueueUnavailable` after an hour of trying.
     """
-    s, claim, result = services, parcel.claim, dict(parcel.result)
+    s, claim = services, parcel.claim
     publisher = Publisher(s.storage, claim.output_prefix, parcel.folder, listener)
 
     def upload() -> None:
         listener.check()
-        result["files"] = publisher.upload()
-        publisher.upload_result(result)
+        files = publisher.upload()
+        publisher.upload_result(parcel.result | {"files": files})
+        timings = parcel.result["timings"] | {"uploading": listener.timings["uploading"]}
+        parcel.amend(files=files, timings=timings)
 
     def complete() -> CompleteAnswer:
-        listener.check()
-        result["timings"] = parcel.result["timings"] | {"uploading": listener.timings["uploading"]}
-        return s.queue.complete(
-            claim.task_id, claim.attempt, publisher.video.key, publisher.video.sha256, result
-        )
+        # A lost lease may mean that an earlier process was killed after this very call: the queue knows.
+        with contextlib.suppress(LeaseLost):
+            listener.check()
+        video = parcel.result["files"]["video"]
+        return s.queue.complete(claim.task_id, claim.attempt, video["key"], video["sha256"], parcel.result)
 
-    persistently("the upload", upload, s.clock, DELIVERY_LIMIT)
+    if "files" not in parcel.result:
+        persistently("the upload", upload, s.clock, DELIVERY_LIMIT)
     if persistently("the completion", complete, s.clock, DELIVERY_LIMIT) is CompleteAnswer.LOST:
         raise LeaseLost("Another worker owns the task now; this result was not published.")
     if s.output_dir is not None:
         try:
-            publisher.keep_copies(s.output_dir, claim.task_id, result)
+            publisher.keep_copies(s.output_dir, claim.task_id, parcel.result)
         except OSError as error:
             log.error("the task is published, but its copies could not be kept", why=str(error))
     parcel.discard()

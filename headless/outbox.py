@@ -31,8 +31,19 @@ class Parcel:
 
     def discard(self) -> None:
         """The queue knows: the files are no longer needed here."""
-        self.lock.drop()
+        # The record goes first: what a kill leaves of the rest is then litter, which the next start removes.
+        (self.folder / RECORD).unlink(missing_ok=True)
         shutil.rmtree(self.folder, ignore_errors=True)
+        self.lock.drop()
+
+    def amend(self, **told: Any) -> None:
+        """Add to the result, so that a kill does not undo it."""
+        self.result.update(told)
+        record = json.loads((self.folder / RECORD).read_text(encoding="utf-8"))
+        part = self.folder / f"{RECORD}.part"
+        part.write_text(json.dumps(record | {"result": self.result}, ensure_ascii=False), encoding="utf-8")
+        _sync_file(part)
+        part.replace(self.folder / RECORD)
 
     def leave(self) -> None:
         """Not delivered: the next start, or another worker on this machine, tries again."""
@@ -67,6 +78,11 @@ class Outbox:
         for folder in sorted(self._folder.iterdir()):
             lock = FolderLock(folder)
             if not lock.take():
+                continue
+            if not (folder / RECORD).exists():
+                log.info("removing what is left of a delivered parcel", folder=folder.name)
+                shutil.rmtree(folder, ignore_errors=True)
+                lock.drop()
                 continue
             parcel = self._read(folder, lock)
             if parcel is None:

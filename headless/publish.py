@@ -129,11 +129,6 @@ class Publisher:
             for name, stored in self._stored.items()
         }
 
-    @property
-    def video(self) -> StoredObject:
-        """The uploaded video."""
-        return self._stored["video"]
-
     def upload_result(self, result: dict[str, Any]) -> None:
         """Upload the result as JSON beside the video."""
         path = self._folder / RESULT_FILE

@@ -9,7 +9,7 @@ import structlog
 from structlog.contextvars import bound_contextvars
 
 from headless.delivery import deliver
-from headless.errors import Draining, LeaseLost
+from headless.errors import Cancelled, Draining, LeaseLost
 from headless.job import JobServices
 from headless.job_listener import SilentListener
 from headless.outbox import Parcel
@@ -90,9 +90,10 @@ class TaskRunner:
                 try:
                     run.open()
                     deliver(parcel, self._services, run.listener)
-                except LeaseLost as error:
+                except (LeaseLost, Cancelled) as error:
                     log.info("the result is no longer wanted", why=error.message)
                     parcel.discard()
+                    self._end(run, error)
                 except Exception as error:
                     log.warning("not delivered, it stays in the outbox", error=translate(error).message)
                     parcel.leave()

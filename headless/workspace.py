@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import shutil
@@ -14,6 +15,7 @@ from typing import IO
 import structlog
 
 LOCK = ".lock"
+LOCK_TRIES = 10
 
 log = structlog.get_logger(__name__)
 
@@ -26,14 +28,17 @@ class FolderLock:
         self._file: IO[bytes] | None = None
 
     def take(self) -> bool:
-        """Whether the lock is ours now; false while another process or another object holds it."""
+        """Whether the lock is ours now; false while another holds it, or when the folder is gone."""
         try:
             file = self._path.open("ab")
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return False
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            removed = self._path.stat().st_ino != os.fstat(file.fileno()).st_ino
         except OSError:
+            removed = True
+        if removed:
             file.close()
             return False
         self._file = file
@@ -58,24 +63,31 @@ class Workspace:
     @contextlib.contextmanager
     def job_folder(self, name: str) -> Iterator[Path]:
         """An empty folder for the length of the block."""
-        folder = self._jobs / f"{name}-{uuid.uuid4().hex[:8]}"
-        folder.mkdir(mode=0o700)
-        lock = FolderLock(folder)
-        lock.take()
+        folder, lock = self._new_folder(name)
         try:
             yield folder
         finally:
-            lock.drop()
             shutil.rmtree(folder, ignore_errors=True)
+            lock.drop()
+
+    def _new_folder(self, name: str) -> tuple[Path, FolderLock]:
+        """Another worker that sweeps may take a folder away before it is locked; then a new one is made."""
+        for _ in range(LOCK_TRIES):
+            folder = self._jobs / f"{name}-{uuid.uuid4().hex[:8]}"
+            folder.mkdir(mode=0o700)
+            lock = FolderLock(folder)
+            if lock.take():
+                return folder, lock
+        raise OSError(errno.ENOLCK, "no folder could be locked here; choose another --work-dir", self._jobs)
 
     def sweep(self) -> None:
         """Remove the folders of jobs whose process is gone."""
         for folder in sorted(self._jobs.iterdir()):
             lock = FolderLock(folder)
             if lock.take():
-                lock.drop()
                 log.info("removing what a killed worker left", folder=folder.name)
                 shutil.rmtree(folder, ignore_errors=True)
+                lock.drop()
 
 
 def sync_folder(folder: Path) -> None:
