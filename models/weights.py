@@ -43,8 +43,7 @@ def load_transformer(
     config = _arguments(source, WanTransformer3DModel) or _infer(
         source, stored, lambda shapes: transformer_config(shapes, head_dim)
     )
-    with init_empty_weights():
-        model = WanTransformer3DModel(**config)
+    model = _empty(source, lambda: WanTransformer3DModel(**config))
     _fill(model, source, stored, lambda name: _transformer_dtype(name, dtype), device)
     return model.to(device)
 
@@ -58,8 +57,7 @@ def load_text_encoder(path: Path, *, dtype: torch.dtype, device: torch.device) -
     stored = {name: file for name, file in stored.items() if name != "encoder.embed_tokens.weight"}
     config = dict(source.config) if source.config else _infer(source, stored, umt5_config)
     config |= {"is_encoder_decoder": False, "tie_word_embeddings": True}
-    with init_empty_weights():
-        model = UMT5EncoderModel(UMT5Config(**config))
+    model = _empty(source, lambda: UMT5EncoderModel(UMT5Config(**config)))
     model.encoder.embed_tokens = model.shared
     _fill(model, source, stored, lambda _: dtype, device)
     return model.to(device)
@@ -68,6 +66,15 @@ def load_text_encoder(path: Path, *, dtype: torch.dtype, device: torch.device) -
 def count_parameters(path: Path) -> int:
     """Numbers in the file or folder, from its headers. Raises as `open_source`."""
     return sum(prod(info.shape) for info in open_source(path).infos.values())
+
+
+def _empty(source: TensorSource, make: Callable[[], Module]) -> Module:
+    """The module without memory for its parameters."""
+    try:
+        with init_empty_weights():
+            return make()
+    except (TypeError, ValueError) as error:
+        raise WeightsError(f"{source.path}: its config.json cannot be used ({error})") from error
 
 
 def _open(path: Path, rename: Callable[[str], str]) -> tuple[TensorSource, Mapping[str, str]]:

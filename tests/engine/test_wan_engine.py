@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import torch
 from safetensors import safe_open
 
 from headless.engine.wan import WanEngine, pick_device
-from headless.errors import BadParams, Cancelled, ModelMissing, OutOfMemory, UsageError
+from headless.errors import BadInput, BadParams, Cancelled, ModelMissing, OutOfMemory, UsageError
 from headless.task import Phase
 from models.registry import Registry
 from tests.engine.conftest import ROOT, Heard, frames_of, picture, request
@@ -207,6 +208,20 @@ def test_the_handoff_holds_the_sampled_latents_without_the_end_latent(
         latents = file.get_tensor("latents")
     assert latents.shape == (16, 3, 8, 8)
     assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
+
+
+def test_a_run_is_taken_up_after_the_sampling(engine: WanEngine, tmp_path: Path) -> None:
+    asked = request(end_image=picture())
+    first = engine.generate(asked, Heard())
+    assert first.save_sampled is not None
+    first.save_sampled(tmp_path / "sampled")
+    heard = Heard()
+    again = engine.generate(replace(asked, sampled_latents=tmp_path / "sampled"), heard)
+    assert heard.steps == []
+    assert np.array_equal(frames_of(again), frames_of(first))
+    assert again.end_frame() is not None
+    with pytest.raises(BadInput, match="4 latent frames instead of 3"):
+        engine.generate(request(sampled_latents=tmp_path / "sampled"), Heard())
 
 
 def test_an_unknown_device_or_plan_is_refused(registry: Registry) -> None:

@@ -107,6 +107,30 @@ def test_a_flat_patch_embedding_is_put_in_shape(tmp_path: Path, transformer_tens
     assert load(tmp_path).patch_embedding.weight.shape == (160, 36, 1, 2, 2)
 
 
+def test_half_precision_computes_nearly_the_same(reference: WanTransformer3DModel) -> None:
+    generator = torch.Generator().manual_seed(0)
+    seen = torch.randn(1, 36, 2, 8, 8, generator=generator)
+    prompt = torch.randn(1, 512, 32, generator=generator)
+    outputs = [
+        model(
+            hidden_states=seen.to(dtype),
+            timestep=torch.tensor([833.0]),
+            encoder_hidden_states=prompt.to(dtype),
+            return_dict=False,
+        )[0].float()
+        for model, dtype in ((load(FOLDER, torch.bfloat16), torch.bfloat16), (reference, torch.float32))
+    ]
+    error = (outputs[0] - outputs[1]).abs().mean() / outputs[1].abs().mean()
+    assert error < 0.02
+
+
+def test_a_config_that_is_none_is_named(tmp_path: Path) -> None:
+    shutil.copytree(FOLDER, tmp_path / "m")
+    (tmp_path / "m" / "config.json").write_text(json.dumps({"wings": 2}))
+    with pytest.raises(WeightsError, match=r"config\.json cannot be used .*wings"):
+        load(tmp_path / "m")
+
+
 def test_known_leftovers_do_no_harm(tmp_path: Path, transformer_tensors: Tensors) -> None:
     extra = {"blocks.0.attn2.norm_added_q.weight": torch.zeros(3)}
     save_file(transformer_tensors | extra, tmp_path / "m.safetensors")
