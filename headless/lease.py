@@ -11,7 +11,7 @@ from typing import assert_never
 
 import structlog
 
-from headless.errors import Cancelled, LeaseLost, QueueUnavailable
+from headless.errors import Cancelled, HeadlessError, LeaseLost
 from headless.ports import Clock, TaskQueue
 from headless.task import Claim, Phase, Progress, RenewAnswer
 
@@ -28,7 +28,8 @@ class Lease:
     The thread renews three times per lease, and earlier when there is something to tell: a new phase at
     once, otherwise after 2 s or 2 % of progress. `check()` raises `Cancelled` or `LeaseLost` once the queue
     said so.
-    A queue that does not answer is tried again until it does: the fence decides in the end, not our clock.
+    A queue that does not answer, or refuses, is tried again until it does: the fence decides in the end, not
+    our clock.
     """
 
     def __init__(
@@ -119,7 +120,7 @@ class Lease:
     def _renew(self, progress: Progress, began: float) -> None:
         try:
             answer = self._queue.renew(self._claim.task_id, self._claim.attempt, progress)
-        except QueueUnavailable as error:
+        except HeadlessError as error:
             log.warning("lease not renewed, trying again", error=error.message)
             answer = self._answer
         self._on_beat()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
-import threading
+from queue import Empty, SimpleQueue
 from types import FrameType
 
 from headless.ports import Clock
@@ -19,13 +20,15 @@ class Shutdown:
     def __init__(self, clock: Clock, grace: float) -> None:
         self._clock = clock
         self._grace = grace
-        self._event = threading.Event()
+        self._asked = False
+        # A signal may come inside `wait`: this queue can be put to even there, an Event cannot be set.
+        self._wake: SimpleQueue[None] = SimpleQueue()
         self._deadline = float("inf")
 
     @property
     def requested(self) -> bool:
         """Whether the worker was asked to stop."""
-        return self._event.is_set()
+        return self._asked
 
     @property
     def seconds_left(self) -> float:
@@ -34,13 +37,15 @@ class Shutdown:
 
     def request(self) -> None:
         """Ask the worker to stop; the grace time begins now."""
-        if not self._event.is_set():
+        if not self._asked:
             self._deadline = self._clock.monotonic() + self._grace
-            self._event.set()
+            self._asked = True
+            self._wake.put(None)
 
     def wait(self, seconds: float) -> None:
         """Wait, but no longer than until the request."""
-        self._event.wait(seconds)
+        with contextlib.suppress(Empty):
+            self._wake.put(self._wake.get(timeout=seconds))
 
     def install(self) -> None:
         """Listen to SIGTERM and SIGINT."""
@@ -48,7 +53,7 @@ class Shutdown:
         signal.signal(signal.SIGINT, self._on_signal)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the signal module's signature
-        if self._event.is_set():
+        if self._asked:
             os.write(sys.stderr.fileno(), b"leaving at once; the task is taken over when its lease ends\n")
             os._exit(LEFT_AT_ONCE)
         os.write(
