@@ -72,11 +72,21 @@ def test_two_experts_have_two_phases_whatever_the_settings_say() -> None:
 
 def test_the_requests_own_phases_win() -> None:
     settings = {"guidance_phases": 3, "model_switch_phase": 2, "boundary": 900}
-    asked = {"guidance_scale": 9.0, "guidance_scale_2": 9.0, "phase_steps": None, "experts": 2}
-    one = plan_phases(settings, **asked, phase_guidance=(4.0,), high_noise_phases=1)  # type: ignore[arg-type]
-    assert [(rule.expert, rule.guidance) for rule in one.rules] == [(Expert.HIGH, 4.0), (Expert.LOW, 4.0)]
-    two = plan_phases(settings, **asked, phase_guidance=(4.0, 1.0), high_noise_phases=1)  # type: ignore[arg-type]
-    assert [(rule.expert, rule.guidance) for rule in two.rules] == [(Expert.HIGH, 4.0), (Expert.LOW, 1.0)]
+
+    def rules(*guidance: float) -> list[tuple[str, float]]:
+        plan = plan_phases(
+            settings,
+            guidance_scale=9.0,
+            guidance_scale_2=9.0,
+            phase_steps=None,
+            experts=2,
+            phase_guidance=guidance,
+            high_noise_phases=1,
+        )
+        return [(rule.expert.value, rule.guidance) for rule in plan.rules]
+
+    assert rules(4.0) == [("high", 4.0), ("low", 4.0)]
+    assert rules(4.0, 1.0) == [("high", 4.0), ("low", 1.0)]
 
 
 def test_a_shift_that_leaves_no_step_to_an_expert_is_allowed() -> None:

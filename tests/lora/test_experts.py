@@ -243,6 +243,6 @@ def test_strengths_are_spread_over_a_phase(lora: Use) -> None:
     experts = Experts(NoBakery(), [use], steps, 2)  # type: ignore[arg-type]  # only what is asked for
     found = [[strength for _, strength in experts.for_step(step)] for step in steps]
     assert found == [[1.0], [1.0], [1.0], [0.9], [0.9], [0.1]]
-    experts = Experts(NoBakery(), [lora((1.0, 0.5, 0.0))], steps, 2)  # type: ignore[arg-type]
+    experts = Experts(NoBakery(), [lora((1.0, 0.5, 0.0))], steps, 2)  # type: ignore[arg-type]  # as above
     found = [[strength for _, strength in experts.for_step(step)] for step in steps]
     assert found == [[1.0], [1.0], [0.5], [0.5], [], []]
