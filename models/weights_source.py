@@ -92,11 +92,6 @@ def read_tensor_infos(path: Path) -> dict[str, TensorInfo]:
     return {name: TensorInfo(entry.dtype, entry.shape) for name, entry in tensors.items()}
 
 
-def read_raw_header(path: Path) -> dict[str, Any]:
-    """What a .safetensors header says of the whole file, under `__metadata__`."""
-    return {"__metadata__": _header(path).metadata}
-
-
 def _header(path: Path) -> Header:
     _refuse_by_name(path)
     try:
