@@ -13,24 +13,30 @@ USER worker
 WORKDIR /app
 
 # The slow layer first: it changes only with the requirements.
-COPY --chown=worker:worker requirements.txt requirements.txt
+COPY --chown=worker:worker requirements.txt requirements-lock.txt ./
 COPY --chown=worker:worker scripts/setup scripts/setup
 RUN PIP_NO_CACHE_DIR=1 scripts/setup
 
-COPY --chown=worker:worker worker.py pyproject.toml LICENSE README.md ./
+COPY --chown=worker:worker worker.py LICENSE README.md ./
 COPY --chown=worker:worker headless headless
 COPY --chown=worker:worker wan2gp_patch wan2gp_patch
 COPY --chown=worker:worker models models
 COPY --chown=worker:worker configs configs
+COPY --chown=worker:worker examples examples
 
+# The health file stays in the container: on a shared volume one worker would answer for another.
 ENV PYTHONUNBUFFERED=1 \
     HEADLESS_MODELS_DIR=/models \
-    HEADLESS_HEALTH_FILE=/cache/alive \
+    HEADLESS_HEALTH_FILE=/tmp/alive \
     HF_HOME=/cache/huggingface \
-    TORCHINDUCTOR_CACHE_DIR=/cache/inductor
+    TORCHINDUCTOR_CACHE_DIR=/cache/inductor \
+    NVIDIA_VISIBLE_DEVICES=all \
+    NVIDIA_DRIVER_CAPABILITIES=compute,utility
 
 VOLUME ["/models", "/cache"]
-HEALTHCHECK --interval=30s --timeout=10s --start-period=60s --retries=3 \
+
+# Loading a large model before the first task may take minutes; the first sign of life ends the start period.
+HEALTHCHECK --interval=30s --timeout=10s --start-period=10m --retries=3 \
     CMD [".venv/bin/python", "-m", "headless", "health"]
 
 # SIGTERM drains: the current task is finished if it fits --grace, else given back uncharged.

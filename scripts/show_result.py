@@ -23,7 +23,9 @@ def main() -> int:
     for phase, seconds in result["timings"].items():
         print(f"{phase:<15}{seconds:.2f} s")
     for change in result["adjustments"]:
-        print(f"{'adjusted':<15}{change['field']}: {change['requested']} -> {change['used']} ({change['why']})")
+        print(
+            f"{'adjusted':<15}{change['field']}: {change['requested']} -> {change['used']} ({change['why']})"
+        )
     return 0
 
 

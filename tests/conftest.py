@@ -1,4 +1,4 @@
-"""Nothing is skipped: a test that cannot run here fails and says why. Tests that need a GPU are deselected."""
+"""Nothing is skipped: a test that cannot run here fails and says why. Tests for a GPU are deselected."""
 
 from __future__ import annotations
 

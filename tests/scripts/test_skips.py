@@ -12,7 +12,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 SKIPS = {
     "mark": "@pytest.mark.skip(reason='no card')\ndef test_it() -> None: ...\n",
     "call": "def test_it() -> None:\n    pytest.skip('no card')\n",
-    "fixture": "@pytest.fixture\ndef card() -> None:\n    pytest.skip('no card')\n\ndef test_it(card) -> None: ...\n",
+    "fixture": "@pytest.fixture\ndef card():\n    pytest.skip('no card')\n\ndef test_it(card) -> None: ...\n",
     "module": "pytest.skip('no card', allow_module_level=True)\n",
     "import": "pytest.importorskip('no_card')\n\ndef test_it() -> None: ...\n",
 }
