@@ -56,8 +56,8 @@ class Shutdown:
         if self._asked:
             os.write(sys.stderr.fileno(), b"leaving at once; the task is taken over when its lease ends\n")
             os._exit(LEFT_AT_ONCE)
+        self.request()  # First: another signal may come while the line is written.
         os.write(
             sys.stderr.fileno(),
             b"stopping: finishing or giving back the current task; again to leave at once\n",
         )
-        self.request()
