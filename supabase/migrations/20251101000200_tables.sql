@@ -60,11 +60,6 @@ alter table public.tasks
   add constraint tasks_type_length check (char_length(task_type) between 1 and 100),
   drop constraint if exists tasks_idempotency_key_length,
   add constraint tasks_idempotency_key_length check (char_length(idempotency_key) between 1 and 200),
-  drop constraint if exists tasks_params_at_most_2_mib,
-  add constraint tasks_params_at_most_2_mib check (octet_length(params::text) <= 2097152),
-  drop constraint if exists tasks_params_at_most_100_levels,
-  add constraint tasks_params_at_most_100_levels
-    check (params is null or not jsonb_path_exists(params, 'strict $.**{101}')),
   drop constraint if exists tasks_dependant_on_at_most_100,
   add constraint tasks_dependant_on_at_most_100 check (cardinality(dependant_on) <= 100);
 

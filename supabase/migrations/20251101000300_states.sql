@@ -1,5 +1,21 @@
 -- Rules that hold whoever writes: final states stay final; dependencies are counted, and fail together.
 
+-- Parameters that no worker could read are refused at the door. Not a check constraint: those are tried again
+-- with every update, and a running task is updated every few seconds.
+create or replace function gpu_queue.check_params() returns trigger
+language plpgsql set search_path = ''
+as $$
+begin
+  if octet_length(new.params::text) > 2097152 then
+    raise check_violation using message = format(
+      'params take %s bytes; at most 2097152 are accepted', octet_length(new.params::text));
+  elsif jsonb_path_exists(new.params, 'strict $.**{101}') then
+    raise check_violation using message = 'params are nested more than 100 levels deep; flatten them';
+  end if;
+  return new;
+end
+$$;
+
 -- Counts the parents that a new task waits for. They stay locked until the insert commits, so a parent that
 -- is finishing at this moment is either seen as finished here or sees the new task there.
 -- A definer's function, because a user may read parents but not lock them.
@@ -110,9 +126,12 @@ end
 $$;
 
 revoke execute on function
-  gpu_queue.count_parents(), gpu_queue.fail_dependants(uuid, text), gpu_queue.why_ended(public.tasks),
-  gpu_queue.release_dependants(), gpu_queue.fail_dependants_of_deleted(), gpu_queue.guard_final_states()
+  gpu_queue.check_params(), gpu_queue.count_parents(), gpu_queue.fail_dependants(uuid, text),
+  gpu_queue.why_ended(public.tasks), gpu_queue.release_dependants(), gpu_queue.fail_dependants_of_deleted(), gpu_queue.guard_final_states()
 from public;
+
+create or replace trigger tasks_check_params before insert or update of params on public.tasks
+  for each row execute function gpu_queue.check_params();
 
 create or replace trigger tasks_count_parents before insert on public.tasks
   for each row when (new.status = 'Queued') execute function gpu_queue.count_parents();

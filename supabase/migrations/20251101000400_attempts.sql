@@ -60,6 +60,7 @@ as $$
 $$;
 
 -- Ends the attempt of a worker that let its lease expire. True: the task may be handed to another worker.
+-- A bystander's crash (the engine was not at this task) tells nothing about its task, so its worker is not counted.
 create or replace function gpu_queue.bury_attempt(p_task public.tasks) returns boolean
 language plpgsql volatile set search_path = ''
 as $$
@@ -67,13 +68,18 @@ declare
   crashes integer;
   crashed_on integer;
 begin
-  perform gpu_queue.end_attempt(p_task, 'crashed', null, null);
+  if p_task.phase = 'uploading' or p_task.progress ->> 'waiting' = 'true' then
+    perform gpu_queue.end_attempt(p_task, 'crashed', 'BYSTANDER',
+      'The worker vanished while its engine was not at this task.');
+  else
+    perform gpu_queue.end_attempt(p_task, 'crashed', null, null);
+  end if;
   update public.tasks t set crash_count = t.crash_count + 1 where t.id = p_task.id;
   if p_task.cancel_requested then
     perform gpu_queue.settle_cancelled(p_task.id, 'Cancelled; its worker had vanished.');
     return false;
   end if;
-  select count(*), count(distinct a.worker_id) into crashes, crashed_on
+  select count(*), count(distinct a.worker_id) filter (where a.error_class is null) into crashes, crashed_on
   from public.task_attempts a where a.task_id = p_task.id and a.outcome = 'crashed';
   if crashed_on < 2 and crashes < 5 then
     return true;

@@ -17,6 +17,8 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -75,15 +77,21 @@ class Stack:
         tools = Tools.find()
         self.keys = Keys.make()
         self.folder = Path(tempfile.mkdtemp(prefix="supabase-"))
-        (self.folder / "pg").mkdir()
-        self.folder.chmod(0o711)
-        self.cluster = Cluster(tools, self.folder / "pg")
-        self.cluster.create_database(DATABASE)
-        self.cluster.migrate(DATABASE)
-        self._postgrest = self._start_postgrest(tools)
-        self._gateway = self._start_gateway(tools, port)
-        self.url = f"http://127.0.0.1:{self._gateway_port()}"
-        self._await_rest()
+        with ExitStack() as opened:
+            opened.callback(shutil.rmtree, self.folder)
+            (self.folder / "pg").mkdir()
+            self.folder.chmod(0o711)
+            self.cluster = Cluster(tools, self.folder / "pg")
+            opened.callback(self.cluster.stop)
+            self.cluster.create_database(DATABASE)
+            self.cluster.migrate(DATABASE)
+            self._postgrest = self._start_postgrest(tools)
+            opened.callback(self._postgrest.stop)
+            self._gateway = self._start_gateway(tools, port)
+            opened.callback(self._gateway.stop)
+            self.url = f"http://127.0.0.1:{self._gateway_port()}"
+            self._await_rest()
+            self._opened = opened.pop_all()
 
     def __enter__(self) -> Self:
         return self
@@ -129,10 +137,7 @@ class Stack:
 
     def close(self) -> None:
         """Stop every server and remove the folder."""
-        for server in (self._gateway, self._postgrest):
-            server.stop()
-        self.cluster.stop()
-        shutil.rmtree(self.folder)
+        self._opened.close()
 
     def _connect(self) -> psycopg.Connection[Any]:
         return self.cluster.connect(DATABASE)
@@ -190,7 +195,7 @@ class Stack:
         raise RuntimeError(f"PostgREST did not start: {self._postgrest.log.read_text()[-2000:]}")
 
 
-def _attempts() -> Any:
+def _attempts() -> Iterator[None]:
     """Rounds of waiting for a server to start: 30 seconds in all."""
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:

@@ -69,7 +69,7 @@ def test_an_older_service_key_is_key_and_token() -> None:
     assert connection.owner == "service"
 
 
-@pytest.mark.parametrize("anon_key", [KEYS.publishable, KEYS.legacy_anon])
+@pytest.mark.parametrize("anon_key", [KEYS.publishable, KEYS.legacy_anon], ids=["new", "older"])
 def test_an_access_token_goes_beside_the_public_key(anon_key: str) -> None:
     recorder = Recorder()
     token = KEYS.user(ALICE)
@@ -108,6 +108,7 @@ def _header_of(claims: object) -> str:
         "sb_secret_with\nnewline",
         "sb_secret_\N{SNOWMAN}",
     ],
+    ids=range(11),
 )
 def test_what_cannot_run_a_worker_is_refused_without_showing_it(token: str) -> None:
     with pytest.raises(UsageError) as refused:

@@ -1,4 +1,4 @@
-"""What docs/supabase.md shows is run here: its JavaScript by the real supabase-js; its claims are compared."""
+"""What docs/supabase.md shows is run here, its JavaScript by the real supabase-js."""
 
 from __future__ import annotations
 

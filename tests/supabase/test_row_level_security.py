@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from typing import Any
 
@@ -78,7 +79,7 @@ def test_a_user_changes_nothing_of_anyone(people: People) -> None:
         {"priority": 11},
         {"priority": 2**31 - 1},
         {"priority": 2**31},
-        {"id": str(uuid.uuid4())},
+        {"id": "00000000-0000-4000-8000-000000000007"},
         {"owner": BOB},
         {"worker_id": "w"},
         {"claim_id": "c"},
@@ -254,3 +255,27 @@ def test_a_deleted_task_ends_what_waits_for_it_and_is_lost_to_its_worker(people:
     (row,) = people.alice.select("tasks", id=f"eq.{child}").json()
     assert (row["status"], row["error_class"]) == ("Failed", "DEPENDENCY_FAILED")
     assert "deleted" in row["error_message"]
+
+
+@pytest.mark.parametrize(
+    ("params", "says"),
+    [
+        ({"prompt": "x" * 2_200_000}, "at most 2097152"),
+        (json.loads("[" * 150 + "]" * 150), "100 levels"),
+    ],
+)
+def test_parameters_that_no_worker_could_read_are_refused_at_the_door(
+    people: People, params: object, says: str
+) -> None:
+    answer = people.alice.insert("tasks", {"params": params})
+    assert answer.status_code == 400
+    assert says in answer.json()["message"]
+    task = queue_for(people.service)
+    assert people.service.update("tasks", {"params": params}, id=f"eq.{task}").status_code == 400
+
+
+@pytest.mark.parametrize("params", [None, [], "{}", 7, True])
+def test_parameters_that_a_worker_refuses_are_queued_and_handed_out(people: People, params: object) -> None:
+    people.alice.insert("tasks", {"params": params})
+    claim = people.worker.rpc("claim_task_v1", worker_id="w", claim_id="c").json()
+    assert claim["params"] == params
