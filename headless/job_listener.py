@@ -13,6 +13,7 @@ from headless.previews import Previews
 from headless.segment import Picture
 from headless.shutdown import Shutdown
 from headless.task import Phase, Progress
+from headless.watchdog import Watchdog
 
 _SPAN = {
     Phase.CLAIMED: (0.0, 0.0),
@@ -46,11 +47,14 @@ class JobListener:
     for what is left; then it raises an `Interruption`.
     """
 
-    def __init__(self, lease: Lease, shutdown: Shutdown, previews: Previews, clock: Clock) -> None:
+    def __init__(
+        self, lease: Lease, shutdown: Shutdown, previews: Previews, clock: Clock, watchdog: Watchdog
+    ) -> None:
         self._lease = lease
         self._shutdown = shutdown
         self._previews = previews
         self._clock = clock
+        self._watchdog = watchdog
         self._phase = Phase.CLAIMED
         self._phase_began = clock.monotonic()
         self._timings: dict[str, float] = {}
@@ -72,12 +76,21 @@ class JobListener:
                 self._timings.get(self._phase.value, 0.0) + now - self._phase_began
             )
             self._phase, self._phase_began = phase, now
+            if phase is Phase.DENOISING:
+                self._watchdog.begin()
+            else:
+                self._watchdog.end()
             log.info(phase.value)
             self._lease.report(Progress(phase, percent=_SPAN[phase][0]))
         self.check()
 
+    def on_waiting(self) -> None:
+        """Report that nothing is left to do before the engine."""
+        self._lease.report(Progress(self._phase, percent=_SPAN[self._phase][1], waiting=True))
+
     def on_step(self, step: int, steps: int, preview: Callable[[], Picture] | None) -> None:
         """Report a denoising step and offer its preview."""
+        self._watchdog.step()
         if preview is not None:
             self._previews.offer(step, preview)
         self._lease.report(Progress(self._phase, step=step, steps=steps, percent=self._percent(step / steps)))

@@ -14,6 +14,7 @@ import structlog
 from headless.errors import Cancelled, HeadlessError, LeaseLost
 from headless.ports import Clock, TaskQueue
 from headless.task import Claim, Phase, Progress, RenewAnswer
+from headless.watchdog import Watchdog
 
 RENEWALS_PER_LEASE = 3
 SECONDS_BETWEEN_REPORTS = 2.0
@@ -30,15 +31,24 @@ class Lease:
     said so.
     A queue that does not answer, or refuses, is tried again until it does: the fence decides in the end, not
     our clock.
+    A watchdog that finds the engine hanging is told to the queue as `stalled`; then `on_stalled` is called.
     """
 
     def __init__(
-        self, queue: TaskQueue, claim: Claim, clock: Clock, on_beat: Callable[[], None] = lambda: None
+        self,
+        queue: TaskQueue,
+        claim: Claim,
+        clock: Clock,
+        on_beat: Callable[[], None] = lambda: None,
+        watchdog: Watchdog | None = None,
+        on_stalled: Callable[[], None] = lambda: None,
     ) -> None:
         self._queue = queue
         self._claim = claim
         self._clock = clock
         self._on_beat = on_beat
+        self._watchdog = watchdog
+        self._on_stalled = on_stalled
         self._interval = claim.lease_seconds / RENEWALS_PER_LEASE
         self._changed = threading.Condition()
         self._progress = Progress(Phase.CLAIMED)
@@ -95,7 +105,7 @@ class Lease:
 
     def _worth_sending(self) -> bool:
         new, old = self._progress, self._sent
-        if new.phase is not old.phase or new.segment != old.segment:
+        if new.phase is not old.phase or new.segment != old.segment or new.waiting != old.waiting:
             return True
         waited = self._clock.monotonic() - self._sent_at
         return new != old and (
@@ -118,11 +128,17 @@ class Lease:
                 return
 
     def _renew(self, progress: Progress, began: float) -> None:
+        quiet = self._watchdog.stalled_for() if self._watchdog else None
+        if quiet is not None:
+            log.error("the engine hangs: no step has ended for too long", seconds=round(quiet))
+            progress = replace(progress, stalled=True)
         try:
             answer = self._queue.renew(self._claim.task_id, self._claim.attempt, progress)
         except HeadlessError as error:
             log.warning("lease not renewed, trying again", error=error.message)
             answer = self._answer
+        if quiet is not None:
+            self._on_stalled()
         self._on_beat()
         with self._changed:
             self._sent, self._sent_at = progress, began

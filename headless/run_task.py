@@ -23,6 +23,7 @@ from headless.request import build_request, refuse_adjustments, segment_inputs
 from headless.result import describe, metadata
 from headless.segment import Generation
 from headless.task import Claim, Phase
+from headless.watchdog import Watchdog
 from wan2gp_patch.models_def import patched_model_def
 
 log = structlog.get_logger(__name__)
@@ -45,12 +46,15 @@ class TaskRun:
         s, claim = self._services, self.claim
         with contextlib.ExitStack() as stack:
             self._folder = stack.enter_context(s.workspace.job_folder(claim.task_id))
-            lease = stack.enter_context(Lease(s.queue, claim, s.clock, s.on_beat))
+            watchdog = Watchdog(s.clock, s.stall_seconds)
+            lease = stack.enter_context(
+                Lease(s.queue, claim, s.clock, s.on_beat, watchdog, on_stalled=s.on_stalled)
+            )
             previews = stack.enter_context(
                 Previews(s.storage, s.clock, self._folder, claim.output_prefix, lease.show_preview)
             )
             self._checkpoints = stack.enter_context(Checkpoints(s.queue, s.storage, claim, self._folder))
-            self.listener = JobListener(lease, s.shutdown, previews, s.clock)
+            self.listener = JobListener(lease, s.shutdown, previews, s.clock, watchdog)
             self._stack = stack.pop_all()
 
     def close(self) -> None:
@@ -76,6 +80,7 @@ class TaskRun:
         if self._params.strict:
             refuse_adjustments(self._segment.adjustments)
         log.info("planned", model=self._plan.model, seed=self._plan.seed, frames=self._plan.num_frames)
+        self.listener.on_waiting()
 
     def generate(self) -> Parcel:
         """Run the engine and write the files; the model definition is patched meanwhile."""

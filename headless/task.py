@@ -109,7 +109,11 @@ class Claim:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a claimed task is. `percent` runs from 0 to 100 over the whole task."""
+    """How far a claimed task is. `percent` runs from 0 to 100 over the whole task.
+
+    `waiting`: it is prepared and waits for the engine, which another task has. A worker that vanishes then is
+    not counted against this task. `stalled`: the process lives, but no step has ended for far too long.
+    """
 
     phase: Phase
     segment: int = 0
@@ -118,6 +122,8 @@ class Progress:
     steps: int = 0
     percent: float = 0.0
     preview_key: str | None = None
+    waiting: bool = False
+    stalled: bool = False
 
     def as_json(self) -> dict[str, Json]:
         """The object that reaches the task's `progress` column."""
@@ -129,6 +135,8 @@ class Progress:
             "steps": self.steps,
             "percent": round(self.percent, 1),
             "preview": self.preview_key,
+            **({"waiting": True} if self.waiting else {}),
+            **({"stalled": True} if self.stalled else {}),
         }
 
 

@@ -6,11 +6,12 @@ failure or release wins: the task becomes Cancelled.
 
 from __future__ import annotations
 
+import json
 import random
 import sqlite3
 from typing import Final
 
-from headless.task import CompleteAnswer, FencedAnswer, TaskStatus
+from headless.task import CompleteAnswer, FencedAnswer, Phase, TaskStatus
 
 RETRY_DELAYS: Final = (5.0, 20.0, 80.0)
 CRASHING_WORKERS: Final = 2
@@ -18,6 +19,7 @@ CRASHES: Final = 5
 CANCELLED: Final = "CANCELLED"
 QUARANTINED: Final = "QUARANTINED"
 DEPENDENCY_FAILED: Final = "DEPENDENCY_FAILED"
+BYSTANDER: Final = "BYSTANDER"
 
 _COMPLETE: Final = """
 UPDATE tasks SET status = 'Complete', output_location = :object_key, result = :result, error_class = NULL,
@@ -49,8 +51,10 @@ UPDATE tasks SET status = 'Failed', error_class = :error_class, error_message = 
 WHERE status = 'Queued' AND id IN (SELECT id FROM below)
 """
 
+# A bystander's crash tells nothing about its task, so its worker is not counted.
 _CRASHES: Final = """
-SELECT count(*), count(DISTINCT worker_id) FROM task_attempts WHERE task_id = ? AND outcome = 'crashed'
+SELECT count(*), count(DISTINCT CASE WHEN error_class IS NULL THEN worker_id END)
+FROM task_attempts WHERE task_id = ? AND outcome = 'crashed'
 """
 
 
@@ -139,7 +143,11 @@ def release(
 
 def end_crashed(db: sqlite3.Connection, now: float, row: sqlite3.Row) -> bool:
     """Count a lease that expired. Whether the task is final now: cancelled, or in quarantine."""
-    _end_attempt(db, now, row, "crashed")
+    if row["phase"] == Phase.UPLOADING or json.loads(row["progress"]).get("waiting"):
+        message = "The worker vanished while its engine was not at this task."
+        _end_attempt(db, now, row, "crashed", BYSTANDER, message)
+    else:
+        _end_attempt(db, now, row, "crashed")
     db.execute("UPDATE tasks SET crash_count = crash_count + 1 WHERE id = ?", (row["id"],))
     if row["cancel_requested"]:
         end_task(db, now, row["id"], TaskStatus.CANCELLED, CANCELLED, "Cancelled; its worker had vanished.")
