@@ -13,6 +13,7 @@ from headless.media.guard import FetchPolicy
 from headless.outbox import Outbox
 from headless.ports import Clock, Engine, ModelRegistry, Storage, TaskQueue
 from headless.shutdown import Shutdown
+from headless.watchdog import DEFAULT_FLOOR
 from headless.workspace import Workspace
 
 
@@ -34,6 +35,8 @@ class JobServices:
     fetch_policy: FetchPolicy = field(default_factory=FetchPolicy)
     fetch_limits: FetchLimits = field(default_factory=FetchLimits)
     on_beat: Callable[[], None] = lambda: None
+    stall_seconds: float = DEFAULT_FLOOR
+    on_stalled: Callable[[], None] = lambda: None
     planning: ModelRegistry = field(init=False, repr=False)
     """The definitions as they were at the start: the next task is planned while `registry` is patched for the
     current one, and must not see it."""

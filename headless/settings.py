@@ -59,6 +59,7 @@ class WorkerSettings:
     poll_interval: float = 1.0
     idle_poll_interval: float = 5.0
     lease_seconds: float = 60.0
+    stall_seconds: float = 60.0
     grace: float = 30.0
     until_idle: bool = False
     once: bool = False
@@ -246,7 +247,8 @@ examples:
 
 Queue work with `python -m headless submit`.
 Ctrl-C finishes or gives back the current task; twice leaves at once.
-exit status: 0 stopped as asked, 1 this machine could not run a task, 2 wrong settings, 130 left at once
+exit status: 0 stopped as asked, 1 this machine could not run a task, 2 wrong settings, 70 the engine
+hangs, 130 left at once
 """
 
 
@@ -279,6 +281,13 @@ def _worker_parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
         "--lease-seconds",
         "HEADLESS_LEASE_SECONDS",
         "with --local: how long after a worker's last sign another one takes its task over",
+        metavar="S",
+        default="60",
+    )
+    run.value(
+        "--stall-seconds",
+        "HEADLESS_STALL_SECONDS",
+        "an engine that ends no step for so long, and for 8 usual steps, hangs: the worker leaves with 70",
         metavar="S",
         default="60",
     )
@@ -374,6 +383,7 @@ def worker_settings(argv: Sequence[str], environ: Mapping[str, str] = os.environ
         work_dir=_optional_path(a.work_dir),
         poll_interval=_number("--poll-interval", a.poll_interval, 0.01, 3600),
         idle_poll_interval=_number("--idle-poll-interval", a.idle_poll_interval, 0.01, 3600),
+        stall_seconds=_number("--stall-seconds", a.stall_seconds, 0.1, 86400),
         lease_seconds=_number("--lease-seconds", a.lease_seconds, 0.1, 86400),
         grace=_number("--grace", a.grace, 0, 86400),
         until_idle=a.until_idle,

@@ -19,6 +19,7 @@ from headless.errors import (
     MachineError,
     RetryableError,
     TaskError,
+    UsageError,
 )
 from headless.ports import TaskQueue
 from headless.task import Claim
@@ -85,7 +86,7 @@ def settle(queue: TaskQueue, claim: Claim, error: HeadlessError) -> Settled:
             queue.release(claim.task_id, claim.attempt, error.message)
             log.info("task given back", why=error.message)
             return Settled(Outcome.RELEASED, error.message)
-        case MachineError():
+        case MachineError() | UsageError():
             queue.release(claim.task_id, claim.attempt, error.message, RELEASE_DELAY)
             log.error(
                 "task given back, this machine cannot run it",

@@ -32,6 +32,9 @@ from models.registry import load_models_def
 
 log = structlog.get_logger(__name__)
 
+HUNG = 70
+"""Exit status of a worker whose engine hangs."""
+
 ROOT = Path(__file__).resolve().parent.parent
 SHIPPED_CONFIGS = ROOT / "configs"
 SHIPPED_MODELS = ROOT / "models"
@@ -147,7 +150,14 @@ def _services(
         fetch_policy=policy,
         fetch_limits=FetchLimits(max_bytes=settings.max_input_mb * 1_000_000),
         on_beat=_heartbeat(settings.health_file),
+        stall_seconds=settings.stall_seconds,
+        on_stalled=_leave_hung,
     )
+
+
+def _leave_hung() -> None:
+    """A hung kernel cannot be interrupted: only leaving lets another worker, and a restart, have a go."""
+    os._exit(HUNG)
 
 
 def _lora_source(settings: WorkerSettings, policy: FetchPolicy) -> LoraSource:

@@ -8,13 +8,14 @@ from __future__ import annotations
 import os
 import re
 import signal
+import threading
 from dataclasses import dataclass
 
 from headless.errors import BadInput, BadOutput, DeviceSick, ModelMissing, OutOfMemory
 
 _PATTERN = re.compile(r"\[fault (?P<kind>[a-z-]+)(?: at (?P<where>[a-z]+)(?: (?P<step>\d+))?)?\]")
 
-KINDS = ("oom", "sick", "missing-model", "bad-input", "bad-output", "bug", "disk-full", "kill")
+KINDS = ("oom", "sick", "missing-model", "bad-input", "bad-output", "bug", "disk-full", "kill", "hang")
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ class Fault:
                 raise BadOutput("The fake engine was told to make a bad output.")
             case "disk-full":
                 raise OSError(28, "No space left on device", "fake")
+            case "hang":
+                threading.Event().wait()
             case "kill":
                 os.kill(os.getpid(), signal.SIGKILL)
             case _:
