@@ -7,13 +7,16 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import pytest
 
-from headless.adapters.supabase_client import connect
+from headless.adapters.supabase_client import SupabaseConnection, connect
 from headless.adapters.supabase_queue import SupabaseQueue
+from headless.adapters.supabase_storage import SupabaseStorage
 from tests.supabase.callers import Caller
 from tests.supabase.fixtures import supabase_stack
 from tests.supabase.stack import Stack
+from tests.supabase.wire import Opener
 
 __all__ = ["supabase_stack"]
 
@@ -73,6 +76,28 @@ def workers_queue(supabase_stack: Stack) -> Iterator[SupabaseQueue]:
     queue = SupabaseQueue(connect(supabase_stack.url, keys.worker(), anon_key=keys.publishable))
     yield queue
     queue.close()
+
+
+def no_sleep(_: float) -> None:
+    """Retries need not wait here."""
+
+
+@pytest.fixture
+def open_storage(supabase_stack: Stack) -> Iterator[Opener]:
+    """Storage over a given transport; each one is like a restarted process."""
+    opened: list[SupabaseConnection] = []
+
+    def open_one(transport: httpx.BaseTransport | None = None, token: str | None = None) -> SupabaseStorage:
+        keys = supabase_stack.keys
+        connection = connect(
+            supabase_stack.url, token or keys.secret, anon_key=keys.publishable, transport=transport
+        )
+        opened.append(connection)
+        return SupabaseStorage(connection, sleep=no_sleep)
+
+    yield open_one
+    for connection in opened:
+        connection.close()
 
 
 @pytest.fixture

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+from pathlib import Path
+
 import pytest
 
 from headless.adapters.supabase_client import connect
 from headless.adapters.supabase_queue import SupabaseQueue
-from headless.errors import BadParams, UsageError
+from headless.adapters.supabase_storage import SupabaseStorage
+from headless.errors import BadInput, BadParams, UsageError
 from headless.task import Capability, CompleteAnswer, NewTask, Phase, Progress, RenewAnswer, TaskStatus
 from tests.supabase.conftest import ALICE, BOB
 from tests.supabase.stack import Stack
@@ -116,3 +120,32 @@ def test_the_workers_table_knows_who_asked(supabase_stack: Stack, service_queue:
     assert supabase_stack.sql("select owner, worker_id, loaded_model, capability from public.workers") == [
         ("service", "w1", "m2", {"loaded_model": "m2", "description": {"gpu": "H200"}})
     ]
+
+
+@pytest.mark.parametrize("kind", ["secret", "legacy", "user", "worker"])
+def test_no_log_line_ever_shows_a_key(
+    supabase_stack: Stack, caplog: pytest.LogCaptureFixture, tmp_path: Path, kind: str
+) -> None:
+    keys = supabase_stack.keys
+    token = {
+        "secret": keys.secret,
+        "legacy": keys.legacy_service,
+        "user": keys.user(ALICE),
+        "worker": keys.worker(),
+    }[kind]
+    caplog.set_level(logging.DEBUG)
+    connection = connect(supabase_stack.url, token, anon_key=keys.publishable)
+    queue, storage = SupabaseQueue(connection), SupabaseStorage(connection)
+    source = tmp_path / "source"
+    source.write_bytes(b"x")
+    supabase_stack.sql("insert into public.tasks (params, user_id) values ('{}', %s)", ALICE)
+    claim = queue.claim("w", "c", Capability())
+    assert claim is not None
+    storage.put(f"{claim.output_prefix}/movie.mp4", source, "video/mp4")
+    storage.locate(f"{claim.output_prefix}/movie.mp4")
+    with pytest.raises(BadInput):
+        storage.fetch(f"{claim.output_prefix}/absent", tmp_path / "copy", 10)
+    queue.close()
+    assert "httpcore" in caplog.text
+    assert token not in caplog.text
+    assert keys.publishable not in caplog.text
