@@ -48,7 +48,7 @@ def queue() -> Iterator[SignallingQueue]:
         (BadInput("image"), Outcome.FAILED, TaskStatus.FAILED, 1),
         (Unsafe("host"), Outcome.FAILED, TaskStatus.FAILED, 1),
         (BadOutput("black"), Outcome.FAILED, TaskStatus.FAILED, 1),
-        (UsageError("memory"), Outcome.FAILED, TaskStatus.FAILED, 1),
+        (UsageError("storage is not writable"), Outcome.UNFIT, TaskStatus.QUEUED, 0),
         (InputUnavailable("503"), Outcome.RETRY, TaskStatus.QUEUED, 1),
         (StorageUnavailable("503"), Outcome.RETRY, TaskStatus.QUEUED, 1),
         (InternalError("bug"), Outcome.RETRY, TaskStatus.QUEUED, 1),
