@@ -60,6 +60,8 @@ as $$
 $$;
 
 -- Ends the attempt of a worker that let its lease expire. True: the task may be handed to another worker.
+-- A task that only waited for the engine, or had left it, is a bystander of its worker's end: that worker is
+-- not counted against it, the crash is.
 -- A bystander's crash (the engine was not at this task) tells nothing about its task, so its worker is not counted.
 create or replace function gpu_queue.bury_attempt(p_task public.tasks) returns boolean
 language plpgsql volatile set search_path = ''

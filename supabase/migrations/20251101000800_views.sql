@@ -15,7 +15,8 @@ create view public.task_status_v1 with (security_invoker = true) as
 select
   t.id, t.task_type, t.status, t.params, t.project_id, t.user_id, t.priority, t.dependant_on,
   case when t.status = 'Queued' then gpu_queue.queue_position(t.priority, t.sequence) end as queue_position,
-  t.waiting_for, t.phase, t.progress, t.progressed_at, t.attempts, t.retry_count, t.crash_count,
+  t.waiting_for, t.phase, t.progress, t.progressed_at,
+  t.status = 'In Progress' and t.progress @> '{"stalled": true}' as stalled, t.attempts, t.retry_count, t.crash_count,
   t.quarantined_at, t.worker_id, t.cancel_requested, t.error_class, t.error_message, t.output_location,
   t.preview_location, t.result, t.origin_id, t.idempotency_key, t.run_after, t.created_at, t.updated_at,
   t.generation_started_at, t.generation_processed_at, t.sequence
