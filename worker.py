@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from headless.errors import HeadlessError, UsageError
+from headless.errors import BadParams, HeadlessError, UsageError
 from headless.logs import configure
 from headless.settings import worker_settings
+from headless.shutdown import LEFT_AT_ONCE
 from headless.wiring import build_worker
 
 
@@ -24,12 +25,14 @@ def main(argv: Sequence[str]) -> int:
         with build_worker(settings) as worker:
             worker.shutdown.install()
             return worker.run()
-    except UsageError as error:
+    except (UsageError, BadParams) as error:
         print(f"worker.py: {error.message}", file=sys.stderr)
         return 2
     except HeadlessError as error:
         print(f"worker.py: {error.message}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return LEFT_AT_ONCE
 
 
 if __name__ == "__main__":
