@@ -48,6 +48,7 @@ class Checkpoints:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
 
     def __enter__(self) -> Checkpoints:
+        self._pool.submit(lambda: None)  # The thread starts now, and not while the engine waits.
         return self
 
     def __exit__(

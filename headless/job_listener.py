@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import structlog
 
 from headless.errors import Draining
+from headless.forecast import Expected
 from headless.lease import Lease
 from headless.ports import Clock
 from headless.previews import Previews
@@ -58,6 +60,7 @@ class JobListener:
         self._phase = Phase.CLAIMED
         self._phase_began = clock.monotonic()
         self._timings: dict[str, float] = {}
+        self._decoding = math.inf
         self.on_remaining: Callable[[float], None] = lambda _: None
         """Told how many seconds the engine still needs, as far as that can be predicted."""
 
@@ -88,6 +91,11 @@ class JobListener:
         """Report that nothing is left to do before the engine."""
         self._lease.report(Progress(self._phase, percent=_SPAN[self._phase][1], waiting=True))
 
+    def expect(self, expected: Expected) -> None:
+        """Take note of what the engine is about to need."""
+        self._decoding = expected.decoding
+        self.on_remaining(expected.sampling + expected.decoding)
+
     def on_step(self, step: int, steps: int, preview: Callable[[], Picture] | None) -> None:
         """Report a denoising step and offer its preview."""
         self._watchdog.step()
@@ -97,12 +105,14 @@ class JobListener:
         log.debug("step", step=step, steps=steps)
         spent = self._clock.monotonic() - self._phase_began
         remaining = spent / step * (steps - step)
-        self.on_remaining(remaining)
+        self.on_remaining(remaining + self._decoding)
         self.check(still_needed=remaining)
 
     def on_share(self, done: int, total: int) -> None:
         """Report that `done` of `total` parts of the current phase are through."""
         self._lease.report(Progress(self._phase, percent=self._percent(done / total)))
+        if self._phase is Phase.DECODING:
+            self.on_remaining((self._clock.monotonic() - self._phase_began) / done * (total - done))
         self.check()
 
     def check(self, still_needed: float = 0.0) -> None:

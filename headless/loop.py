@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import uuid
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ from headless.task import Capability, Claim
 
 LEAD_SECONDS = 3.0
 """How long before the engine is free the next task is claimed, at the least; see `WorkLoop`."""
+
+PUBLISHING_AT_ONCE = 2
+"""Finished tasks that may be on their way out together, before the engine waits for one of them."""
 
 SICK_LIMIT = 2
 """Different tasks, with none done between them, on which the device failed before the worker stops."""
@@ -62,7 +66,7 @@ class LoopPolicy:
 class WorkLoop(Generic[Run, Made]):
     """The engine runs in this thread, one task after another; `run()` returns the process's exit status.
 
-    While it runs, one thread publishes the task before, and one claims and prepares the next: not earlier
+    While it runs, two threads publish the tasks before, and one claims and prepares the next: not earlier
     than 3 s (or twice the time that preparing took last) before the engine is predicted to be free, so that
     a task does not wait here while another worker is idle.
     """
@@ -90,18 +94,17 @@ class WorkLoop(Generic[Run, Made]):
         self._answered = True
         self._wait = policy.busy
         self._lead = LEAD_SECONDS
-        self._last_generation = float("inf")
         self._status: int | None = None
         self._sick: set[str | None] = set()
         self._ahead: Future[Run | Settled | None] | None = None
-        self._publishing: Future[Settled] | None = None
+        self._publishing: deque[Future[Settled]] = deque()
 
     def run(self) -> int:
         """Work until asked to stop, until idle, or once, as the policy says. 0: as asked; 1: unfit."""
         log.info("worker started", worker=self._worker_id)
         with (
             ThreadPoolExecutor(1, "prepare") as self._preparer,
-            ThreadPoolExecutor(1, "publish") as self._publisher,
+            ThreadPoolExecutor(PUBLISHING_AT_ONCE, "publish") as self._publisher,
         ):
             try:
                 while not self._shutdown.requested and self._status is None:
@@ -160,17 +163,14 @@ class WorkLoop(Generic[Run, Made]):
         return claim
 
     def _run(self, run: Run) -> None:
-        began = self._clock.monotonic()
-        self._nearly_done(self._last_generation)
         made = self._stages.generate(run, self._nearly_done)
-        self._last_generation = self._clock.monotonic() - began
         if isinstance(made, Settled):
             self._note(made)
             return
-        self._await_publisher()
-        self._publishing = self._publisher.submit(self._stages.publish, run, made)
+        self._await_publications(PUBLISHING_AT_ONCE - 1)
+        self._publishing.append(self._publisher.submit(self._stages.publish, run, made))
         if self._policy.once:
-            self._await_publisher()
+            self._await_publications()
             self._status = self._status or 0
 
     def _nearly_done(self, seconds: float) -> None:
@@ -179,10 +179,10 @@ class WorkLoop(Generic[Run, Made]):
         if self._ahead is None and not stopping and seconds <= self._lead:
             self._ahead = self._preparer.submit(self._claim_and_prepare)
 
-    def _await_publisher(self) -> None:
-        if self._publishing is not None:
-            publishing, self._publishing = self._publishing, None
-            self._note(publishing.result())
+    def _await_publications(self, at_most: int = 0) -> None:
+        """Wait until at most that many are under way; those that are through are noted in any case."""
+        while self._publishing and (len(self._publishing) > at_most or self._publishing[0].done()):
+            self._note(self._publishing.popleft().result())
 
     def _note(self, settled: Settled) -> None:
         """Draw the consequences of a task's end: a machine that is sick on two tasks takes itself out."""
@@ -200,7 +200,7 @@ class WorkLoop(Generic[Run, Made]):
     def _finished(self) -> bool:
         if not self._policy.until_idle or not self._answered:
             return False
-        self._await_publisher()
+        self._await_publications()
         try:
             return self._queue.queued() == 0
         except QueueUnavailable as error:
@@ -222,4 +222,4 @@ class WorkLoop(Generic[Run, Made]):
             ahead = self._claim_and_prepare()
         if ahead is not None and not isinstance(ahead, Settled):
             self._stages.abandon(ahead)
-        self._await_publisher()
+        self._await_publications()

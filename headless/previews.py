@@ -38,6 +38,7 @@ class Previews:
         self._closed = threading.Event()
 
     def __enter__(self) -> Previews:
+        self._pool.submit(lambda: None)  # The thread starts now, and not while the engine waits.
         return self
 
     def __exit__(

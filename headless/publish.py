@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,6 @@ from headless.job_listener import JobListener
 from headless.media.contact_sheet import Labelled, write_contact_sheet
 from headless.media.fidelity import fidelity
 from headless.media.stills import write_poster
-from headless.media.video import VideoWriter
 from headless.ports import Storage, StoredObject
 from headless.segment import Generation, Picture
 from headless.task import Phase
@@ -54,26 +54,23 @@ class KeptFrames:
         return self.pictures[self.total - 1]
 
 
-def write_video(
-    generation: Generation, path: Path, fps: int, metadata: dict[str, str], listener: JobListener
+def write_frames(
+    generation: Generation, write: Callable[[Picture], None], listener: JobListener
 ) -> KeptFrames:
-    """Stream the new frames of a clip into `path`. `BadOutput` if their number is wrong."""
+    """Hand the new frames of a clip to the encoder. `BadOutput` if their number is wrong."""
     head = generation.num_frames - generation.new_frames
     kept = KeptFrames(generation.new_frames)
     count = 0
-    with VideoWriter(
-        path, width=generation.width, height=generation.height, fps=fps, metadata=metadata
-    ) as video:
-        for picture in generation.frames:
-            if count >= head:
-                video.write(picture)
-                kept.offer(count - head, picture)
-            count += 1
-            listener.on_share(min(count, generation.num_frames), generation.num_frames)
-        if count != generation.num_frames:
-            raise BadOutput(
-                f"The engine decoded {count} frames instead of {generation.num_frames}. Please report this."
-            )
+    for picture in generation.frames:
+        if count >= head:
+            write(picture)
+            kept.offer(count - head, picture)
+        count += 1
+        listener.on_share(min(count, generation.num_frames), generation.num_frames)
+    if count != generation.num_frames:
+        raise BadOutput(
+            f"The engine decoded {count} frames instead of {generation.num_frames}. Please report this."
+        )
     return kept
 
 

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import structlog
 
 from headless.checkpoints import Checkpoints, input_hash
+from headless.forecast import Forecast
 from headless.inputs import InputFetcher
 from headless.job import JobServices
 from headless.job_listener import JobListener
 from headless.lease import Lease
 from headless.loras import locate_loras
+from headless.media.video import VideoWriter
+from headless.media.write_behind import WriteBehind
 from headless.outbox import Parcel
 from headless.params import parse
 from headless.plan import make_plan
 from headless.previews import Previews
-from headless.publish import LATENTS_FILE, VIDEO_FILE, scores, write_stills, write_video
+from headless.publish import LATENTS_FILE, VIDEO_FILE, KeptFrames, scores, write_frames, write_stills
 from headless.request import build_request, refuse_adjustments, segment_inputs
 from headless.result import describe, metadata
 from headless.segment import Generation
@@ -29,8 +34,22 @@ from wan2gp_patch.models_def import patched_model_def
 log = structlog.get_logger(__name__)
 
 
+@dataclass(frozen=True)
+class Made:
+    """What a generation leaves to `TaskRun.finish`. Nothing in it needs the engine or its memory.
+
+    All frames are with the encoder of `video`, whose file is complete once it is left without an error.
+    """
+
+    generation: Generation
+    kept: KeptFrames
+    files: Path
+    versions: Mapping[str, str]
+    video: contextlib.ExitStack
+
+
 class TaskRun:
-    """One attempt at one task: `open()`, `prepare()`, `generate()`, then `close()`.
+    """One attempt at one task: `open()`, `prepare()`, `generate()`, `finish()`, then `close()`.
 
     The lease is held and renewed from `open` to `close`; files lie in a folder that goes with it. The stages
     may run in different threads, one after another.
@@ -82,24 +101,44 @@ class TaskRun:
         log.info("planned", model=self._plan.model, seed=self._plan.seed, frames=self._plan.num_frames)
         self.listener.on_waiting()
 
-    def generate(self) -> Parcel:
-        """Run the engine and write the files; the model definition is patched meanwhile."""
+    def generate(self, forecast: Forecast) -> Made:
+        """Run the engine and encode its frames; the model definition is patched meanwhile."""
         s = self._services
         self.listener.on_phase(Phase.LOADING)
         s.engine.load(self._plan.model, self.listener)
-        files = self._folder / "out"
-        files.mkdir()
         with self._patched_definition():
             digest = input_hash(self._plan, self._inputs, self._segment, s.engine)
             sampled = self._checkpoints.find(0, digest)
             request = build_request(self._plan, self._segment, sampled)
+            self.listener.expect(forecast.expect(request))
             generation = s.engine.generate(request, self.listener)
             if self._params.strict:
                 refuse_adjustments(generation.adjustments)
             if sampled is None and generation.save_sampled is not None:
                 self._checkpoints.record(0, digest, generation.save_sampled)
-            result = self._write(generation, files)
-        return s.outbox.post(self.claim, files, result)
+            made = self._encode(generation)
+        forecast.learn(request, self.listener.timings)
+        return made
+
+    def finish(self, made: Made) -> Parcel:
+        """Complete the files and put them into the outbox. The engine is not needed any more."""
+        given, plan = self._segment.pictures, self._plan
+        with made.video:
+            self.listener.check()
+        write_stills(
+            made.kept, given, f"{plan.model}  seed {plan.seed}  {plan.width}x{plan.height}", made.files
+        )
+        result = describe(
+            plan,
+            self._inputs,
+            made.generation,
+            (*plan.adjustments, *self._segment.adjustments, *made.generation.adjustments),
+            scores(made.kept, made.generation, given),
+            made.versions,
+            self._services.worker_id,
+            self.listener.timings,
+        )
+        return self._services.outbox.post(self.claim, made.files, result)
 
     def _patched_definition(self) -> contextlib.AbstractContextManager[None]:
         """`svi2pro` belongs to the model definition: a task that names it patches it for its own duration."""
@@ -110,25 +149,30 @@ class TaskRun:
             s.registry.models_def, self._plan.model, {"svi2pro": self._params.svi2pro}, loaded=s.engine
         )
 
-    def _write(self, generation: Generation, files: Path) -> dict[str, object]:
-        s, given = self._services, self._segment.pictures
-        told = metadata(self._plan, self.claim, generation, self._inputs, s.engine.versions())
-        kept = write_video(generation, files / VIDEO_FILE, self._plan.fps, told, self.listener)
-        self.listener.on_phase(Phase.CHECKING)
-        if generation.save_handoff is not None:
-            generation.save_handoff(files / LATENTS_FILE)
-        title = f"{self._plan.model}  seed {self._plan.seed}  {self._plan.width}x{self._plan.height}"
-        write_stills(kept, given, title, files)
-        return describe(
-            self._plan,
-            self._inputs,
-            generation,
-            (*self._plan.adjustments, *self._segment.adjustments, *generation.adjustments),
-            scores(kept, generation, given),
-            s.engine.versions(),
-            s.worker_id,
-            self.listener.timings,
-        )
+    def _encode(self, generation: Generation) -> Made:
+        versions = self._services.engine.versions()
+        told = metadata(self._plan, self.claim, generation, self._inputs, versions)
+        files = self._folder / "out"
+        files.mkdir()
+        size = {"width": generation.width, "height": generation.height}
+        with contextlib.ExitStack() as stack:
+            video = stack.enter_context(
+                VideoWriter(files / VIDEO_FILE, fps=self._plan.fps, metadata=told, **size)
+            )
+            encoder = stack.enter_context(WriteBehind(video.write))
+            kept = write_frames(generation, encoder.write, self.listener)
+            self.listener.on_phase(Phase.CHECKING)
+            if generation.save_handoff is not None:
+                generation.save_handoff(files / LATENTS_FILE)
+            return Made(_without_engine(generation), kept, files, versions, stack.pop_all())
+
+
+def _without_engine(generation: Generation) -> Generation:
+    """The same, without what keeps the engine's memory alive."""
+    dropped = generation.end_frame()
+    return replace(
+        generation, frames=iter(()), save_handoff=None, save_sampled=None, end_frame=lambda: dropped
+    )
 
 
 def seed_of(task_id: str) -> int:

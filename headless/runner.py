@@ -10,11 +10,12 @@ from structlog.contextvars import bound_contextvars
 
 from headless.delivery import deliver
 from headless.errors import Cancelled, Draining, LeaseLost
+from headless.forecast import Forecast
 from headless.job import JobServices
 from headless.job_listener import SilentListener
 from headless.outbox import Parcel
 from headless.persistence import persistently
-from headless.run_task import TaskRun
+from headless.run_task import Made, TaskRun
 from headless.settle import Outcome, Settled, settle, translate
 from headless.task import Claim
 
@@ -29,6 +30,7 @@ class TaskRunner:
 
     def __init__(self, services: JobServices) -> None:
         self._services = services
+        self._forecast = Forecast()
 
     def preload(self, model: str) -> None:
         """Load a model before the first task. Raises what a load does, and `BadParams` for an unknown id."""
@@ -50,31 +52,23 @@ class TaskRunner:
                 return self._end(run, error)
         return run
 
-    def generate(self, run: TaskRun, nearly_done: Callable[[float], None]) -> Parcel | Settled:
+    def generate(self, run: TaskRun, nearly_done: Callable[[float], None]) -> Made | Settled:
         """Run the engine. `nearly_done(seconds)` is told how long the engine still needs, as far as known."""
         with self._bound(run.claim):
             try:
                 run.listener.on_remaining = nearly_done
-                return run.generate()
+                return run.generate(self._forecast)
             except Exception as error:
                 return self._end(run, error)
 
-    def publish(self, run: TaskRun, parcel: Parcel) -> Settled:
-        """Upload and complete."""
+    def publish(self, run: TaskRun, made: Made) -> Settled:
+        """Complete the files, upload them and complete the task."""
         with self._bound(run.claim):
             try:
-                deliver(parcel, self._services, run.listener)
-            except Draining as error:
-                parcel.leave()
-                run.close()
-                log.info("the result waits in the outbox for the next start", why=error.message)
-                return Settled(Outcome.LEFT, error.message)
+                parcel = run.finish(made)
             except Exception as error:
-                parcel.discard()
                 return self._end(run, error)
-            run.close()
-            log.info("task complete")
-            return Settled(Outcome.DONE)
+            return self._deliver(run, parcel)
 
     def abandon(self, run: TaskRun) -> Settled:
         """Give back a prepared task that will not run here."""
@@ -99,6 +93,21 @@ class TaskRunner:
                     parcel.leave()
                 finally:
                     run.close()
+
+    def _deliver(self, run: TaskRun, parcel: Parcel) -> Settled:
+        try:
+            deliver(parcel, self._services, run.listener)
+        except Draining as error:
+            parcel.leave()
+            run.close()
+            log.info("the result waits in the outbox for the next start", why=error.message)
+            return Settled(Outcome.LEFT, error.message)
+        except Exception as error:
+            parcel.discard()
+            return self._end(run, error)
+        run.close()
+        log.info("task complete")
+        return Settled(Outcome.DONE)
 
     def _end(self, run: TaskRun, error: Exception) -> Settled:
         """Settle while the lease is still renewed, then let go of it."""

@@ -21,9 +21,9 @@ from headless.loop import LoopPolicy, WorkLoop
 from headless.loras import LoraSource
 from headless.media.fetch import FetchLimits
 from headless.media.guard import FetchPolicy
-from headless.outbox import Outbox, Parcel
+from headless.outbox import Outbox
 from headless.ports import Clock, Engine, ModelRegistry, Storage, TaskQueue
-from headless.run_task import TaskRun
+from headless.run_task import Made, TaskRun
 from headless.runner import TaskRunner
 from headless.settings import Connection, ModelFolders, WorkerSettings
 from headless.shutdown import Shutdown
@@ -94,7 +94,7 @@ class Worker:
     shutdown: Shutdown
     workspace: Workspace
     runner: TaskRunner
-    loop: WorkLoop[TaskRun, Parcel]
+    loop: WorkLoop[TaskRun, Made]
     preload: str | None = None
 
     def run(self) -> int:
