@@ -71,7 +71,9 @@ class WorkerSettings:
     log_format: str = "auto"
 
 
-class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
+class HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """The layout of every help page."""
+
     def __init__(self, prog: str) -> None:
         super().__init__(prog, max_help_position=34, width=108)
 
@@ -82,7 +84,7 @@ def make_parser(prog: str, description: str, epilog: str = "") -> argparse.Argum
         prog=prog,
         description=description,
         epilog=epilog,
-        formatter_class=_HelpFormatter,
+        formatter_class=HelpFormatter,
         allow_abbrev=False,
     )
 
@@ -304,7 +306,7 @@ def _worker_parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     run.value(
         "--work-dir",
         "HEADLESS_WORK_DIR",
-        "folder for files of the current task (default: the system's)",
+        "folder for running tasks and for results on their way out (default: beside the queue)",
         metavar="DIR",
     )
     run.value(

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Mapping
 from typing import assert_never
 
+from headless.cli.command import Commands, add_command
 from headless.cli.connected import connected
 from headless.cli.exit_codes import DONE, FAILED
 from headless.errors import UsageError
@@ -13,10 +14,14 @@ from headless.settings import add_connection_options
 from headless.task import CancelAnswer
 
 
-def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], environ: Mapping[str, str]) -> None:
+def add(commands: Commands, environ: Mapping[str, str]) -> None:
     """Add the command."""
-    parser = commands.add_parser(
-        "cancel", help="cancel a task", description="Cancels a task that waits or runs."
+    parser = add_command(
+        commands,
+        "cancel",
+        "stop a task",
+        "Cancels a task that waits, at once, or asks the worker of a running one to stop.",
+        "  python -m headless cancel --local queue TASK\n",
     )
     add_connection_options(parser, environ)
     parser.add_argument("task", metavar="TASK", help="the task's id")

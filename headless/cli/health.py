@@ -7,17 +7,20 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from headless.cli.command import Commands, add_command
 from headless.cli.exit_codes import DONE, FAILED
 from headless.errors import UsageError
 from headless.settings import EnvironmentOptions
 
 
-def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], environ: Mapping[str, str]) -> None:
+def add(commands: Commands, environ: Mapping[str, str]) -> None:
     """Add the command."""
-    parser = commands.add_parser(
+    parser = add_command(
+        commands,
         "health",
-        help="exit 0 while the worker is alive",
-        description="Looks at the file that a worker touches.",
+        "say whether the worker here is alive",
+        "Looks at the file that a worker touches while it works or waits. Exit status 0: alive, 1: not.",
+        "  python -m headless health --health-file /run/worker/health\n",
     )
     options = EnvironmentOptions(parser, environ)
     options.value("--health-file", "HEADLESS_HEALTH_FILE", "the worker's --health-file", metavar="PATH")
@@ -33,8 +36,8 @@ def run(arguments: argparse.Namespace, _: Mapping[str, str]) -> int:
         raise UsageError("Name the worker's --health-file, or set HEADLESS_HEALTH_FILE.")
     try:
         age = time.time() - Path(arguments.health_file).stat().st_mtime
-    except FileNotFoundError:
-        print(f"not alive: {arguments.health_file} does not exist")
+    except OSError as error:
+        print(f"not alive: {arguments.health_file} cannot be looked at ({error.strerror})")
         return FAILED
     if age > arguments.max_age:
         print(f"not alive: last sign {age:.0f} s ago")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import UnionType
@@ -15,6 +15,7 @@ from headless.errors import BadInput, UsageError
 from headless.keys import input_key
 from headless.params.aliases import ALIASES
 from headless.params.generate import REFERENCES, GenerateParams
+from headless.params.legal import legal_values
 from headless.params.references import STORAGE, is_task_id
 from headless.ports import Storage
 from headless.task import Json, NewTask
@@ -70,20 +71,24 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
     """`--file`, and one flag per parameter."""
     parser.add_argument("--file", metavar="JOB.json", type=Path, help="the job as one flat JSON object")
     group = parser.add_argument_group("parameters (they win over --file)")
+    schema = GenerateParams.model_json_schema()
     for name, info in GenerateParams.model_fields.items():
         flag, kind = f"--{name.replace('_', '-')}", _plain_type(info.annotation)
-        text = (info.description or "").replace("\n", " ").replace("%", "%%")
+        text = _explained(name, info.description or "", schema)
         if kind is bool:
             group.add_argument(flag, action=argparse.BooleanOptionalAction, default=None, help=text)
         else:
             group.add_argument(flag, metavar=_metavar(name, kind), default=None, help=text)
-    parser.add_argument_group("queueing").add_argument(
-        "--priority", metavar="N", type=int, default=None, help="higher goes first"
+    queueing = parser.add_argument_group("queueing (they win over --file)")
+    queueing.add_argument("--priority", metavar="N", type=int, help="higher goes first (default 0)")
+    queueing.add_argument(
+        "--dependant-on", metavar="TASK", action="append", help="wait for this task; repeatable"
     )
-    parser.add_argument(
-        "--dependant-on", metavar="TASK", action="append", default=None, help="wait for this task; repeatable"
+    queueing.add_argument("--task-type", metavar="TYPE", help="kind of task (default generate)")
+    queueing.add_argument(
+        "--idempotency-key", metavar="KEY", help="the same key again queues nothing and gives the same task"
     )
-    parser.add_argument("--task-type", metavar="TYPE", default=None, help="kind of task (default generate)")
+    queueing.add_argument("--project-id", metavar="ID", help="the project that the task belongs to")
 
 
 def read_job(arguments: argparse.Namespace) -> Job:
@@ -95,13 +100,34 @@ def read_job(arguments: argparse.Namespace) -> Job:
     flags = _flags(arguments)
     for name, value in flags.items():
         local = name in REFERENCES and isinstance(value, str) and is_local_file(value)
-        values[name] = str(Path(str(value)).absolute()) if local else value
+        values[name] = str(Path(str(value)).expanduser().absolute()) if local else value
     if not values:
         raise UsageError(
             "There is no job. Give --file JOB.json, or flags such as --prompt and --start-image."
         )
     envelope: dict[str, Json] = {name: values.pop(name) for name in ENVELOPE if name in values}
     return Job(values, envelope, folder)
+
+
+@dataclass(frozen=True)
+class StandIns:
+    """A job's parameters as they would be queued. `files`: what stands for a local file -> the file."""
+
+    params: dict[str, Json]
+    files: dict[str, Path]
+
+
+def with_stand_ins(job: Job) -> StandIns:
+    """The job's parameters with made-up references to its local files, so that they can be checked."""
+    files: dict[str, Path] = {}
+
+    def stand_in(path: Path) -> str:
+        name = hashlib.sha256(str(path).encode("utf-8", "surrogateescape")).hexdigest()
+        reference = f"{STORAGE}{input_key('local', name)}"
+        files[reference] = path
+        return reference
+
+    return StandIns(map_files(job, stand_in), files)
 
 
 def with_stored_files(job: Job, storage: Storage, owner: str) -> dict[str, Json]:
@@ -159,6 +185,13 @@ def _flags(arguments: argparse.Namespace) -> dict[str, Json]:
     return found | {name: value for name in ENVELOPE if (value := getattr(arguments, name, None)) is not None}
 
 
+def _explained(name: str, description: str, schema: Mapping[str, Any]) -> str:
+    """The field's description and what is legal, as help text."""
+    text, legal = " ".join(description.split()), legal_values(schema, (name,))
+    told = name not in REFERENCES and legal not in ("", "true or false")
+    return f"{text}{f' Give {legal}.' if told else ''}".replace("%", "%%")
+
+
 def _typed(name: str, value: Any, kind: type) -> Json:
     flag = f"--{name.replace('_', '-')}"
     if kind in (int, float):
@@ -191,7 +224,7 @@ def _plain_type(annotation: Any) -> type:
 
 def _metavar(name: str, kind: type) -> str:
     if name in REFERENCES:
-        return "FILE|URL"
+        return "TASK|FILE|URL" if name == "continue_from" else "FILE|URL"
     return {int: "N", float: "X", str: "TEXT"}.get(kind, "JSON")
 
 

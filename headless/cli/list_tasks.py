@@ -6,6 +6,7 @@ import argparse
 import json
 from collections.abc import Mapping
 
+from headless.cli.command import Commands, add_command
 from headless.cli.connected import connected
 from headless.cli.exit_codes import DONE
 from headless.cli.status import progress_text, row
@@ -14,10 +15,15 @@ from headless.settings import add_connection_options
 from headless.task import TaskStatus, TaskView
 
 
-def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], environ: Mapping[str, str]) -> None:
+def add(commands: Commands, environ: Mapping[str, str]) -> None:
     """Add the command."""
-    parser = commands.add_parser(
-        "list", help="list tasks, newest first", description="Lists tasks, newest first."
+    parser = add_command(
+        commands,
+        "list",
+        "list tasks, newest first",
+        "Lists tasks, newest first: id, status, when queued, and how far it is, its output or its error.",
+        "  python -m headless list --local queue\n"
+        "  python -m headless list --local queue --status failed --json\n",
     )
     add_connection_options(parser, environ)
     parser.add_argument("--status", metavar="STATUS", default=None, help=f"only these: {_legal()}")

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from typing import NoReturn
 
-from headless.cli import cancel, health, list_tasks, plan, status, submit
+from headless import __version__
+from headless.cli import cancel, health, list_tasks, plan, retry, status, submit
 from headless.cli.exit_codes import BAD_USE, CANCELLED, DONE, FAILED
 from headless.errors import BadInput, BadParams, HeadlessError, Unsafe, UsageError
 from headless.settings import make_parser
 
-_COMMANDS = (submit, status, cancel, list_tasks, plan, health)
+_COMMANDS = (submit, status, list_tasks, cancel, retry, plan, health)
 
 _EPILOG = """\
+A queue is either a folder (--local DIR) or a Supabase project (--supabase-url URL with a token). A worker
+takes its tasks: `python worker.py --help`. `COMMAND --help` explains a command; every setting is also an
+environment variable, so that HEADLESS_LOCAL or SUPABASE_URL need not be repeated.
+
 examples:
-  python -m headless submit --local queue --start-image cat.png --prompt "a cat yawns" --wait
-  python -m headless submit --local queue --file job.json
+  python -m headless submit --local queue --model wan_tiny_i2v --start-image cat.png --prompt "a cat yawns"
+  python -m headless submit --local queue --file job.json --wait
   python -m headless plan --file job.json
   python -m headless status --local queue TASK
   python -m headless list --supabase-url https://PROJECT.supabase.co --status Failed
@@ -27,13 +34,10 @@ exit status: 0 done (or queued, without --wait), 1 failed, 2 bad use, 130 cancel
 
 def main(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> int:
     """Run one command and return its exit status."""
-    parser = make_parser("python -m headless", "Queues video tasks and looks at them.", _EPILOG)
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     try:
-        for command in _COMMANDS:
-            command.add(commands, environ)
-        arguments = parser.parse_args(argv)
+        arguments = _parser(environ).parse_args(argv)
         status_code: int = arguments.run(arguments, environ)
+        sys.stdout.flush()
     except (UsageError, BadParams, BadInput, Unsafe) as error:
         print(f"headless: {error.message}", file=sys.stderr)
         return BAD_USE
@@ -43,6 +47,26 @@ def main(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> int:
     except KeyboardInterrupt:
         return CANCELLED
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _forget_stdout()
         return DONE
     return status_code
+
+
+def _parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
+    parser = make_parser("python -m headless", "Queues video tasks and looks at them.", _EPILOG)
+    parser.add_argument("--version", action="version", version=f"headless {__version__}")
+    parser.set_defaults(run=lambda *_: _no_command(parser))
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    for command in _COMMANDS:
+        command.add(commands, environ)
+    return parser
+
+
+def _no_command(parser: argparse.ArgumentParser) -> NoReturn:
+    parser.print_help(sys.stderr)
+    raise UsageError("Name a COMMAND.")
+
+
+def _forget_stdout() -> None:
+    """Whoever read our output has left; what is still buffered goes nowhere, quietly."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -5,80 +5,115 @@ from __future__ import annotations
 import argparse
 import json
 import secrets
+import sys
+import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
+from headless.cli.command import Commands, add_command
 from headless.cli.connected import connected
 from headless.cli.exit_codes import DONE
-from headless.cli.job_file import Job, add_job_options, is_local_file, map_files, read_job
+from headless.cli.job_file import Job, add_job_options, read_job, with_stand_ins
 from headless.cli.status import find
 from headless.errors import UsageError
-from headless.keys import input_key
+from headless.logs import configure
 from headless.media.images import ImageLimits, load_image
 from headless.params import parse
+from headless.params.generate import GenerateParams
 from headless.params.references import STORAGE
 from headless.plan import Plan, make_plan, plan_json, plan_text
+from headless.ports import Storage
 from headless.settings import EnvironmentOptions, ModelFolders, add_connection_options
-from headless.task import Json
 from headless.wiring import open_registry
 
 _PICTURES = ("start_image", "end_image", "anchor_image")
-_STAND_IN = input_key("local", "0" * 64)
+_LARGEST = 512_000_000
+Sizes = dict[str, tuple[int, int]]
 
 
-def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], environ: Mapping[str, str]) -> None:
+def add(commands: Commands, environ: Mapping[str, str]) -> None:
     """Add the command."""
-    parser = commands.add_parser(
+    parser = add_command(
+        commands,
         "plan",
-        help="show what a job would run",
-        description="Shows frames, size, seeds, end-frame mode, LoRAs and adjustments of a job or a queued task.",
+        "show what a job would run",
+        "Shows frames, size, steps, seeds, end-frame mode, LoRAs and adjustments of a job or a queued task. "
+        "Nothing is queued and no GPU is needed.",
+        "  python -m headless plan --file job.json\n"
+        "  python -m headless plan --model wan_tiny_i2v --start-image cat.png --prompt cat --num-frames 82\n"
+        "  python -m headless plan --local queue TASK --json\n",
+        usage="%(prog)s [TASK --local DIR | TASK --supabase-url URL] [--file JOB.json] [parameters] [--json]",
     )
     parser.add_argument(
         "task", metavar="TASK", nargs="?", help="a task of the queue; without it, the job of --file and flags"
     )
-    add_connection_options(parser, environ)
+    parser.add_argument("--json", action="store_true", help="print the plan as JSON")
     options = EnvironmentOptions(parser, environ)
     options.value(
         "--models-dir", "HEADLESS_MODELS_DIR", "your configs/; they win over the shipped ones", metavar="DIR"
     )
     add_job_options(parser)
-    parser.add_argument("--json", action="store_true", help="print the plan as JSON")
+    add_connection_options(parser, environ)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Print the plan; a plan that is refused exits as bad use."""
+    configure(debug=False, log_format="text", stream=sys.stderr)
     plan = _of_task(arguments, environ) if arguments.task else _of_job(arguments, read_job(arguments))
     print(json.dumps(plan_json(plan), indent=2, ensure_ascii=False) if arguments.json else plan_text(plan))
     return DONE
 
 
 def _of_task(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Plan:
-    with connected(arguments, environ) as (queue, _):
+    with connected(arguments, environ) as (queue, storage):
         view = find(queue, arguments.task)
-    return _planned(arguments, view.task_type, view.params, {})
+        params = parse(view.task_type, view.params)
+        sizes = _stored_sizes(params, storage)
+    return _planned(arguments, params, sizes)
 
 
 def _of_job(arguments: argparse.Namespace, job: Job) -> Plan:
     """The size of local pictures counts, so they are read; nothing is stored."""
-    sizes: dict[str, tuple[int, int]] = {}
-    for name in _PICTURES:
-        value = job.params.get(name)
-        if isinstance(value, str) and is_local_file(value):
-            path = job.folder / Path(value).expanduser()
-            if path.is_file():
-                height, width = load_image(path, limits=ImageLimits(), field=name).shape[:2]
-                sizes[name] = (width, height)
-    return _planned(arguments, job.task_type, map_files(job, lambda _: f"{STORAGE}{_STAND_IN}"), sizes)
+    stand_ins = with_stand_ins(job)
+    params = parse(job.task_type, stand_ins.params)
+    here = {name: path for name, ref in params.references().items() if (path := stand_ins.files.get(ref))}
+    plan = _planned(arguments, params, {name: _size(name, here[name]) for name in _PICTURES if name in here})
+    named = {name: str(here.get(name, reference)) for name, reference in plan.references.items()}
+    return replace(plan, references=named)
 
 
-def _planned(
-    arguments: argparse.Namespace, task_type: str, values: Json, sizes: dict[str, tuple[int, int]]
-) -> Plan:
-    params = parse(task_type, values)
+def _stored_sizes(params: GenerateParams, storage: Storage) -> Sizes:
+    """Sizes of the pictures that lie in storage."""
+    sizes: Sizes = {}
+    with tempfile.TemporaryDirectory(prefix="headless-plan-") as folder:
+        for name, reference in params.references().items():
+            if name in _PICTURES and reference.startswith(STORAGE):
+                path = Path(folder) / name
+                storage.fetch(reference.removeprefix(STORAGE), path, _LARGEST)
+                sizes[name] = _size(name, path)
+    return sizes
+
+
+def _size(name: str, path: Path) -> tuple[int, int]:
+    height, width = load_image(path, limits=ImageLimits(), field=name).shape[:2]
+    return width, height
+
+
+def _planned(arguments: argparse.Namespace, params: GenerateParams, sizes: Sizes) -> Plan:
     registry = open_registry(ModelFolders(Path(arguments.models_dir) if arguments.models_dir else None))
     try:
         definition = registry.definition(params.model)
     except (LookupError, ValueError) as error:
         raise UsageError(str(error)) from error
-    return make_plan(params, definition, seed_source=lambda: secrets.randbits(32), image_sizes=sizes)
+    plan = make_plan(params, definition, seed_source=lambda: secrets.randbits(32), image_sizes=sizes)
+    _tell_unread(params, plan, sizes)
+    return plan
+
+
+def _tell_unread(params: GenerateParams, plan: Plan, sizes: Sizes) -> None:
+    """Where the size will follow an input that was not read, the plan's size is a guess."""
+    unread = [name for name in ("continue_from", *_PICTURES) if name in plan.references and name not in sizes]
+    if unread and (params.width is None or params.height is None):
+        print(f"note: {unread[0]} was not read; the size will follow its shape", file=sys.stderr)

@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from headless.cli.command import Commands, add_command
 from headless.cli.connected import connected
 from headless.cli.exit_codes import DONE
 from headless.errors import UsageError
@@ -16,9 +17,16 @@ from headless.settings import add_connection_options
 from headless.task import TaskStatus, TaskView
 
 
-def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], environ: Mapping[str, str]) -> None:
+def add(commands: Commands, environ: Mapping[str, str]) -> None:
     """Add the command."""
-    parser = commands.add_parser("status", help="show one task", description="Shows one task.")
+    parser = add_command(
+        commands,
+        "status",
+        "show one task",
+        "Shows how far a task is, where its video is, or why it failed.",
+        "  python -m headless status --local queue TASK\n"
+        "  python -m headless status --supabase-url https://PROJECT.supabase.co TASK --json\n",
+    )
     add_connection_options(parser, environ)
     parser.add_argument("task", metavar="TASK", help="the task's id")
     parser.add_argument("--json", action="store_true", help="print the whole row as JSON")

@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Mapping
 
+from headless.cli.command import Commands, add_command
 from headless.cli.connected import connected
 from headless.cli.exit_codes import DONE
-from headless.cli.job_file import add_job_options, read_job, with_stored_files
+from headless.cli.job_file import add_job_options, read_job, with_stand_ins, with_stored_files
 from headless.cli.watch import watch
 from headless.clock import SystemClock
 from headless.params import parse
 from headless.settings import add_connection_options
 
+_EXAMPLES = """\
+  python -m headless submit --local queue --model wan_tiny_i2v --start-image cat.png --prompt "a cat yawns"
+  python -m headless submit --local queue --file job.json --seed 7 --wait
+  python -m headless submit --local queue --file next.json --continue-from TASK --dependant-on TASK
+"""
 
-def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], environ: Mapping[str, str]) -> None:
+
+def add(commands: Commands, environ: Mapping[str, str]) -> None:
     """Add the command."""
-    parser = commands.add_parser(
+    parser = add_command(
+        commands,
         "submit",
-        help="queue a task",
-        description="Queues a task and prints its id. Local files are put into storage first.",
+        "queue a task",
+        "Queues a task and prints its id. Local files are put into storage first; "
+        "names in --file are relative to it.",
+        _EXAMPLES,
+        usage="%(prog)s (--local DIR | --supabase-url URL) [--file JOB.json] [parameters] [--wait]",
     )
     add_connection_options(parser, environ)
     add_job_options(parser)
@@ -35,12 +47,12 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], environ: 
 def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """0 once queued; with `--wait` how the task ended."""
     job = read_job(arguments)
+    if not arguments.no_check:
+        parse(job.task_type, with_stand_ins(job).params)
     with connected(arguments, environ) as (queue, storage):
-        params = with_stored_files(job, storage, queue.owner)
-        if not arguments.no_check:
-            parse(job.task_type, params)
-        task_id = queue.enqueue(job.task(params))
+        task_id = queue.enqueue(job.task(with_stored_files(job, storage, queue.owner)))
         if not arguments.wait:
             print(task_id)
             return DONE
+        print(f"task {task_id}", file=sys.stderr, flush=True)
         return watch(task_id, queue, storage, SystemClock())

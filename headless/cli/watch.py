@@ -7,6 +7,7 @@ from typing import TextIO
 
 from headless.cli.exit_codes import CANCELLED, DONE, FAILED
 from headless.cli.status import find, progress_text
+from headless.errors import QueueUnavailable
 from headless.ports import Clock, Storage, TaskQueue
 from headless.task import TaskStatus, TaskView
 
@@ -21,12 +22,11 @@ def watch(task_id: str, queue: TaskQueue, storage: Storage, clock: Clock, out: T
     shown = ""
     try:
         while True:
-            view = find(queue, task_id)
-            line = _line(view)
+            view, line = _look(task_id, queue)
             if line != shown:
                 _show(out, line, shown)
                 shown = line
-            if view.status.final:
+            if view is not None and view.status.final:
                 break
             clock.sleep(SECONDS_BETWEEN_LOOKS)
     except KeyboardInterrupt:
@@ -35,6 +35,15 @@ def watch(task_id: str, queue: TaskQueue, storage: Storage, clock: Clock, out: T
     if out.isatty():
         print(file=out)
     return _end(view, storage, out)
+
+
+def _look(task_id: str, queue: TaskQueue) -> tuple[TaskView | None, str]:
+    """The task and the line about it; a queue that does not answer is no reason to stop watching."""
+    try:
+        view = find(queue, task_id)
+    except QueueUnavailable as error:
+        return None, f"{error.message}; still trying"
+    return view, _line(view)
 
 
 def _line(view: TaskView) -> str:
