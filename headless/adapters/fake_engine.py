@@ -71,10 +71,14 @@ class FakeEngine:
             new_frames=request.num_frames - head,
             frames=_frames(request, first, faults, listener),
             end_frame_mode=request.end_frame_mode,
-            details={"engine": "fake", "svi2pro": bool(self._model_def.get("svi2pro", False))},
+            details=self._details(request),
             save_handoff=lambda path: _save_handoff(path, first + request.num_frames - 1),
             save_sampled=lambda path: _save_handoff(path, first + request.num_frames - 1),
         )
+
+    def _details(self, request: SegmentRequest) -> dict[str, Any]:
+        resumed = {} if request.sampled_latents is None else {"resumed": True}
+        return {"engine": "fake", "svi2pro": bool(self._model_def.get("svi2pro", False))} | resumed
 
     def _faults(self, request: SegmentRequest) -> tuple[Fault, ...]:
         try:
