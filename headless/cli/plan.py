@@ -38,7 +38,7 @@ def add(commands: Commands, environ: Mapping[str, str]) -> None:
         commands,
         "plan",
         "show what a job would run",
-        "Shows frames, size, steps, seeds, end-frame mode, LoRAs and adjustments of a job or a queued task. "
+        "Shows frames, size, steps, seeds, end-frame mode, LoRAs and adjustments of a job or a queued task.\n"
         "Nothing is queued and no GPU is needed.",
         "  python -m headless plan --file job.json\n"
         "  python -m headless plan --model wan_tiny_i2v --start-image cat.png --prompt cat --num-frames 82\n"

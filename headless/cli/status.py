@@ -81,7 +81,7 @@ def text(view: TaskView, storage: Storage) -> str:
     lines = [f"task      {view.id}", f"status    {view.status.value}"]
     match view.status:
         case TaskStatus.QUEUED:
-            lines.append(f"position  {view.queue_position or 'waits for another task or for its time'}")
+            lines.append(f"position  {view.queue_position} in the queue")
         case TaskStatus.IN_PROGRESS:
             lines.append(f"progress  {progress_text(view)} (worker {view.worker_id})")
         case TaskStatus.COMPLETE if view.output_location:

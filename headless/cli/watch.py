@@ -14,11 +14,12 @@ from headless.task import TaskStatus, TaskView
 SECONDS_BETWEEN_LOOKS = 0.5
 
 
-def watch(task_id: str, queue: TaskQueue, storage: Storage, clock: Clock, out: TextIO = sys.stderr) -> int:
+def watch(task_id: str, queue: TaskQueue, storage: Storage, clock: Clock, out: TextIO | None = None) -> int:
     """Wait until the task is final; print where its output is. 0 done, 1 failed, 130 cancelled.
 
-    Ctrl-C stops the watching, not the task.
+    Ctrl-C stops the watching, not the task. What goes on is told on `out`, by default stderr.
     """
+    out = out or sys.stderr
     shown = ""
     try:
         while True:
@@ -30,7 +31,10 @@ def watch(task_id: str, queue: TaskQueue, storage: Storage, clock: Clock, out: T
                 break
             clock.sleep(SECONDS_BETWEEN_LOOKS)
     except KeyboardInterrupt:
-        print(f"\nno longer watching; the task goes on. `headless cancel {task_id}` stops it.", file=out)
+        print(
+            f"\nno longer watching; the task goes on. `python -m headless cancel {task_id}` stops it.",
+            file=out,
+        )
         return CANCELLED
     if out.isatty():
         print(file=out)

@@ -1,0 +1,137 @@
+"""`plan`: what would run, for a job and for a queued task, without a GPU and without torch."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headless.task import Json
+from tests.cli.terminal import Terminal, run
+from tests.e2e.children import ROOT, environment
+from tests.worker.place import picture_file
+
+BASE = ("--model", "wan_tiny_i2v", "--prompt", "a cat")
+
+
+def _json(terminal: Terminal, *arguments: str) -> dict[str, Any]:
+    return json.loads(terminal.good("plan", *arguments, "--json"))  # type: ignore[no-any-return]  # an object
+
+
+def _write(folder: Path, **job: Json) -> str:
+    path = folder / "job.json"
+    path.write_text(json.dumps({"model": "wan_tiny_i2v", "prompt": "a cat"} | job), encoding="utf-8")
+    return str(path)
+
+
+def test_a_plan_for_people(terminal: Terminal, tmp_path: Path) -> None:
+    picture_file(tmp_path / "start.png", 128, 64)
+    picture_file(tmp_path / "end.png", 128, 64)
+    job = _write(tmp_path, start_image="start.png", end_image="end.png", num_frames=82, svi2pro=True, seed=5)
+    told = terminal.good("plan", "--file", job)
+    lines = {line[:14].strip(): line[14:].strip() for line in told.splitlines()}
+    assert lines["model"].startswith("wan_tiny_i2v (Tiny Wan")
+    assert lines["start image"] == str(tmp_path / "start.png")
+    assert lines["size"].startswith("176 x 96 pixels")
+    assert lines["video"] == "81 frames, 5.06 s at 16 frames per second"
+    assert lines["seed"] == "5"
+    assert lines["svi2pro"] == "yes"
+    assert lines["end frame mode"] == "extra_latent"
+    assert lines["segment"] == "1: 81 frames in 22 latents, seed 5"
+    assert lines["adjusted"] == "num_frames: 82 becomes 81, a clip has 4k+1 frames"
+
+
+def test_a_plan_for_programs(terminal: Terminal) -> None:
+    plan = _json(terminal, *BASE, "--steps", "8", "--loras", '{"a.safetensors": 0.5}', "--num-frames", "9")
+    assert (plan["steps"], plan["num_frames"], plan["seed_chosen"]) == (8, 9, True)
+    assert plan["loras"] == [{"name": "a.safetensors", "strength": "0.5", "of_model": False}]
+    assert plan["adjustments"] == []
+    assert [segment["num_frames"] for segment in plan["segments"]] == [9]
+
+
+@pytest.mark.parametrize("name", ["start_image", "image", "image_start", "image_url"])
+def test_the_shape_of_a_picture_counts_under_every_name(
+    terminal: Terminal, tmp_path: Path, name: str
+) -> None:
+    picture_file(tmp_path / "a.png", 64, 256)
+    plan = _json(terminal, "--file", _write(tmp_path, **{name: "a.png"}))
+    assert (plan["width"], plan["height"]) == (64, 256)
+    assert plan["start_image"] == str(tmp_path / "a.png")
+
+
+def test_a_plan_of_a_queued_task_is_what_the_worker_does(terminal: Terminal) -> None:
+    place = terminal.place
+    params = place.job(num_frames=10, start_image=place.picture(128, 64), width=None, height=None)
+    task = place.enqueue(params)
+    plan = _json(terminal, task)
+    assert place.work() == 0
+    made = place.result(task)
+    assert (plan["width"], plan["height"], plan["frames_out"]) == (
+        made["width"],
+        made["height"],
+        made["frames"],
+    )
+    assert {k: v for k, v in plan.items() if k != "adjustments"} == made["parameters"]
+    assert plan["adjustments"] == [e for e in made["adjustments"] if e["field"] == "num_frames"]
+
+
+def test_a_size_that_is_not_known_yet_is_told(terminal: Terminal) -> None:
+    url = ("--start-image", "https://example.org/a.png")
+    said = terminal.run("plan", *BASE, *url)
+    assert said.status == 0
+    assert "start_image was not read; the size will follow its shape" in said.err
+    assert "note" not in terminal.run("plan", *BASE, *url, "--width", "64", "--height", "64").err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ((*BASE, "--num-frames", "82", "--strict"), "num_frames is 82 and would become 81"),
+        ((*BASE, "--model", "wan_tiny_i2w"), "Did you mean wan_tiny_i2v"),
+        ((*BASE, "--svi2pro"), "give start_image or anchor_image"),
+        ((*BASE, "--num-frames", "1000"), "makes clips of 1 to 161 frames"),
+        ((*BASE, "--start-image", "no.png"), "start_image: there is no file no.png"),
+        (("00000000-0000-4000-8000-00000000dead",), "There is no task"),
+        ((), "There is no job"),
+        ((*BASE, "--models-dir", "/nowhere"), "--models-dir /nowhere is not a folder"),
+    ],
+)
+def test_a_bad_plan_is_bad_use(terminal: Terminal, arguments: tuple[str, ...], says: str) -> None:
+    assert says in terminal.bad("plan", *arguments).replace(f"{Path.cwd()}/", "")
+
+
+def test_a_picture_that_is_none_is_bad_use(terminal: Terminal, tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_text("I am a picture, believe me.")
+    told = terminal.bad("plan", *BASE, "--start-image", str(tmp_path / "a.png"))
+    assert "start_image" in told
+
+
+def test_a_plan_needs_no_queue(tmp_path: Path) -> None:
+    said = run("plan", *BASE)
+    assert said.status == 0, said.err
+
+
+def test_a_broken_definition_is_told_beside_the_plan_and_not_in_it(terminal: Terminal) -> None:
+    configs = terminal.place.folder / "models" / "configs"
+    configs.mkdir(parents=True)
+    (configs / "mine.json").write_text("{")
+    said = terminal.run("plan", *BASE, "--json", "--models-dir", str(configs.parent))
+    assert said.status == 0
+    assert json.loads(said.out)["model"] == "wan_tiny_i2v"
+    assert "mine" in said.err
+
+
+def test_planning_imports_no_torch() -> None:
+    code = (
+        "import sys; from headless.cli.main import main; "
+        "status = main(['plan', '--model', 'wan_tiny_i2v', '--prompt', 'a']); "
+        "sys.exit(status or ('torch' in sys.modules and 9) or 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment(), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
