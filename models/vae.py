@@ -15,7 +15,7 @@ from models.vae_encode import ChunkedEncoder
 from models.vae_load import load_autoencoder
 from models.vae_pixels import PixelFrames, Video
 from wan2gp_patch.errors import ConditioningError
-from wan2gp_patch.frames import PIXELS_PER_LATENT
+from wan2gp_patch.frames import PIXELS_PER_LATENT, frame_count
 
 
 class WanVae:
@@ -87,17 +87,18 @@ class WanVae:
         return torch.cat(list(self.decode_chunks(latents, end_frame)), dim=1)
 
     def decode_chunks(self, latents: Tensor, end_frame: bool = False) -> Iterator[Tensor]:
-        """Yield the pixels of `decode` as they come: [3, 1, H, W], then [3, 4, H, W] per latent frame.
+        """The pixels of `decode` as they come: [3, 1, H, W], then [3, 4, H, W] per latent frame.
 
-        With `end_frame` the last latent gives 1 frame: 22 latents, 82 frames. Raises `ConditioningError`.
+        With `end_frame` the last latent gives 1 frame: 22 latents, 82 frames. Raises `ConditioningError` at
+        once; nothing is decoded before it is asked for.
         """
         if latents.ndim != 4 or latents.shape[0] != self.module.config.z_dim:
             raise ConditioningError(
                 f"latents are {list(latents.shape)}; legal is [{self.module.config.z_dim}, T, h, w]"
             )
+        frame_count(latents.shape[1], end_frame=end_frame)
         scaled = self.denormalise(latents.to(self.device, self.dtype)).unsqueeze(0)
-        for chunk in decoded_chunks(self.module, scaled, end_frame=end_frame):
-            yield chunk[0].float()
+        return (chunk[0].float() for chunk in decoded_chunks(self.module, scaled, end_frame=end_frame))
 
     def normalise(self, mean: Tensor) -> Tensor:
         """(m - mean) * (1 / std) of [16, T, h, w], in its dtype. Dividing differs in the last bit."""

@@ -10,7 +10,7 @@ from diffusers.models.autoencoders.autoencoder_kl_wan import WanCausalConv3d
 from torch import Tensor
 
 from models.vae_tiles import TileGrid, assemble, pixel_grid
-from wan2gp_patch.frames import PIXELS_PER_LATENT, frame_count
+from wan2gp_patch.frames import PIXELS_PER_LATENT
 
 
 @torch.no_grad()
@@ -20,7 +20,6 @@ def decoded_chunks(module: Any, latents: Tensor, *, end_frame: bool) -> Iterator
     In end-frame mode the last latent frame is decoded as a clip of its own and gives 1 frame. Besides the
     latents and one chunk, only the decoder's caches live: memory does not grow with T.
     """
-    frame_count(latents.shape[2], end_frame=end_frame)
     height, width = (size * PIXELS_PER_LATENT for size in latents.shape[-2:])
     grid = pixel_grid(module, height, width)
     for part in (latents[:, :, :-1], latents[:, :, -1:]) if end_frame else (latents,):

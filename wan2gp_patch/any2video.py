@@ -15,10 +15,12 @@ from wan2gp_patch.frames import (
     FRAMES_PER_LATENT,
     Continuation,
     EndFrameMode,
+    Source,
     floor_to_clip_length,
     is_clip_length,
     legal_lengths,
     mode_named,
+    prefix_frames,
 )
 from wan2gp_patch.images import Images, fitted_images, same_size
 from wan2gp_patch.latent_layout import check_latents, latent_conditioning, motion_latents
@@ -181,7 +183,7 @@ def svi_end_frame_conditioning(
     describe_conditioning(
         "svi_end_frame",
         conditioning,
-        start=1 if prefix is None else prefix.shape[1],
+        start=prefix_frames(overlap) if conditioning.continuation.source is Source.PIXELS else 1,
         end=1,
         inputs={**checks, "previous_latents": previous_latents},
     )

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from wan2gp_patch.adjustment import Adjustment
 from wan2gp_patch.errors import ConditioningError
-from wan2gp_patch.frames import Continuation, EndFrameMode, decoded_frames, sequence_length
+from wan2gp_patch.frames import FRAMES_PER_LATENT, Continuation, EndFrameMode, decoded_frames, sequence_length
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +51,9 @@ class Conditioning:
     @property
     def decoded_frames(self) -> int:
         """Pixel frames that decoding gives, without the reference latents: 82 for 81 in `extra_latent`."""
-        return decoded_frames(self.num_frames - 4 * self.reference_latents, self.end_frame_mode)
+        return decoded_frames(
+            self.num_frames - FRAMES_PER_LATENT * self.reference_latents, self.end_frame_mode
+        )
 
     @property
     def sequence_length(self) -> int:

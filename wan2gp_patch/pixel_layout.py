@@ -6,7 +6,7 @@ from torch import Tensor
 
 from wan2gp_patch.adjustment import Adjustment
 from wan2gp_patch.errors import ConditioningError
-from wan2gp_patch.frames import EndFrameMode, decoded_frames
+from wan2gp_patch.frames import PIXELS_PER_LATENT, EndFrameMode, decoded_frames
 from wan2gp_patch.masks import empty_frames, known_frames, pack_mask
 from wan2gp_patch.pixels import filler
 from wan2gp_patch.video_encoder import VideoEncoder
@@ -41,7 +41,7 @@ def pixel_conditioning(
             f"{first} start frames and {last} end frames do not fit into {total}; "
             f"legal are together up to {total}"
         )
-    height, width = (size // 8 for size in like.shape[2:])
+    height, width = (size // PIXELS_PER_LATENT for size in like.shape[2:])
     known, adjustments = known_frames(total, first, last, height, width, known_mask)
     empty = None if known_mask is None else empty_frames(known)
     extra = mode is EndFrameMode.EXTRA_LATENT

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from wan2gp_patch.conditioning import Conditioning
-from wan2gp_patch.frames import model_latents
+from wan2gp_patch.frames import PIXELS_PER_LATENT, model_latents
 
 LOGGER_NAME = "svi"
 PREFIX = "[SVI_DEBUG]"
@@ -22,7 +22,7 @@ def describe_conditioning(
     if not log.isEnabledFor(logging.DEBUG):
         return
     mode, frames = conditioning.end_frame_mode, conditioning.num_frames
-    height, width = (8 * size for size in conditioning.latents.shape[2:])
+    height, width = (PIXELS_PER_LATENT * size for size in conditioning.latents.shape[2:])
     empty = conditioning.decoded_frames - start - end
     expected = model_latents(frames, mode)
     known = conditioning.mask.mean(dim=(-2, -1))

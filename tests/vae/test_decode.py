@@ -109,7 +109,7 @@ def test_what_cannot_be_decoded(
     tiny_vae: WanVae, shape: tuple[int, ...], end_frame: bool, message: str
 ) -> None:
     with pytest.raises(ConditioningError, match=message):
-        tiny_vae.decode(torch.zeros(shape), end_frame)
+        tiny_vae.decode_chunks(torch.zeros(shape), end_frame)
 
 
 @pytest.mark.parametrize(
