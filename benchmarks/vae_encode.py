@@ -38,7 +38,8 @@ def loaded(weights: str, device: str, dtype: torch.dtype) -> WanVae:
     if weights != "full":
         return WanVae.load(TINY if weights == "tiny" else weights, dtype=dtype, device=device)
     torch.manual_seed(0)
-    return WanVae(diffusers.AutoencoderKLWan().to(device, dtype).eval().requires_grad_(False))
+    module = diffusers.AutoencoderKLWan().eval().requires_grad_(False)
+    return WanVae(torch.nn.Module.to(module, device, dtype))  # without diffusers' note on casting
 
 
 def clips(frames: int, height: int, width: int, device: str) -> dict[str, list[Tensor]]:

@@ -76,6 +76,7 @@ def configure(*, debug: bool, log_format: str, stream: TextIO, secrets: Iterable
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.DEBUG if debug else logging.INFO)
+    logging.getLogger("svi").setLevel(logging.NOTSET)
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
     structlog.configure(

@@ -17,7 +17,7 @@ BITS = 16
 
 
 def draw_number(number: int, width: int, height: int, seed: int = 0) -> Picture:
-    """A picture of `number` (0..65535), uint8 [height, width, 3]; the background depends on number and seed."""
+    """A picture of `number` (0..65535), uint8 [height, width, 3]; number and seed give the background."""
     if not 0 <= number < 1 << BITS:
         raise ValueError(f"number is {number}; a picture holds 0 to {(1 << BITS) - 1}")
     hue = ((number * 7 + seed * 31) % 360) / 360
@@ -25,7 +25,9 @@ def draw_number(number: int, width: int, height: int, seed: int = 0) -> Picture:
     canvas = Image.new("RGB", (width, height), colour)
     pen = ImageDraw.Draw(canvas)
     size = max(10, height // 3)
-    pen.text((width / 2, height / 2), str(number), fill="black", anchor="mm", font=ImageFont.load_default(size))
+    pen.text(
+        (width / 2, height / 2), str(number), fill="black", anchor="mm", font=ImageFont.load_default(size)
+    )
     for bit in range(BITS):
         left, right = bit * width // BITS, (bit + 1) * width // BITS
         on = number >> (BITS - 1 - bit) & 1

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import headless.outbox
-from headless.adapters.fake_engine import FakeEngine
 from headless.adapters.sqlite_file import SqliteFile
 from headless.inputs import InputFetcher
 from headless.job_listener import JobListener
@@ -24,6 +23,7 @@ from headless.outbox import Outbox
 from headless.publish import Publisher
 from headless.runner import TaskRunner
 from headless.shutdown import Shutdown
+from headless.task import Progress
 
 PATIENCE = 30.0
 NOTHING_HAPPENED = 99
@@ -34,9 +34,9 @@ Point = Callable[..., str | None]
 
 
 class Trap(NamedTuple):
-    """What happens at a point: wait for another one, then these signals."""
+    """What happens at a point: wait for others, then these signals."""
 
-    other: str
+    others: list[str]
     signals: list[signal.Signals]
 
 
@@ -44,8 +44,9 @@ class Traps:
     """`point=SIGNAL` strikes when the point is passed first, `point*3=SIGNAL` the third time.
 
     The signal goes to this very process. After a SIGTERM the thread goes on only when the worker has heard
-    it. `SIGTERM+SIGTERM` sends a second one then. `point>other=SIGNAL` waits there until `other` was passed
-    too. SIGSTOP waits until no thread is inside a transaction of a local queue: that would lock out others.
+    it. `SIGTERM+SIGTERM` sends a second one then. `point>other&another=SIGNAL` waits there until those
+    were passed too. SIGSTOP waits until no thread is inside a transaction of a local queue, which would
+    lock out others.
     """
 
     def __init__(self, traps: dict[tuple[str, int], Trap]) -> None:
@@ -53,6 +54,7 @@ class Traps:
         self._passed: Counter[str] = Counter()
         self._changed = threading.Condition()
         self._shutdowns: list[Shutdown] = []
+        self._tasks: list[str] = []
         self._files: list[SqliteFile] = []
 
     @classmethod
@@ -61,9 +63,10 @@ class Traps:
         traps = {}
         for text in texts:
             point, _, signals = text.rpartition("=")
-            point, _, other = point.partition(">")
+            point, _, others = point.partition(">")
             name, _, count = point.partition("*")
-            traps[name, int(count or 1)] = Trap(other, [signal.Signals[one] for one in signals.split("+")])
+            awaited = others.split("&") if others else []
+            traps[name, int(count or 1)] = Trap(awaited, [signal.Signals[one] for one in signals.split("+")])
         return cls(traps)
 
     def passed(self, point: str | None) -> None:
@@ -76,7 +79,7 @@ class Traps:
             trap = self._traps.get((point, self._passed[point]))
             if trap is None:
                 return
-            if trap.other and not self._changed.wait_for(lambda: self._passed[trap.other], PATIENCE):
+            if not self._changed.wait_for(lambda: all(self._passed[one] for one in trap.others), PATIENCE):
                 os._exit(NOTHING_HAPPENED)
         for number in trap.signals:
             with contextlib.ExitStack() as still:
@@ -109,6 +112,13 @@ class Traps:
 
         setattr(owner, name, call)
 
+    def renewed(self, _: object, task_id: str, attempt: int, progress: Progress) -> str:
+        """`told:waiting:2`, `told:decoding:2`: the queue was told so of this worker's second task."""
+        if task_id not in self._tasks:
+            self._tasks.append(task_id)
+        order = self._tasks.index(task_id) + 1
+        return f"told:waiting:{order}" if progress.waiting else f"told:{progress.phase}:{order}"
+
     def know(self, one: Shutdown | SqliteFile, *_: object) -> None:
         """Remember what hears the signals, and what holds transactions."""
         if isinstance(one, Shutdown):
@@ -131,10 +141,10 @@ def lay(traps: Traps, queue: type, storage: type) -> None:
     traps.before(TaskRunner, "prepare", lambda *_: "claimed")
     traps.after(InputFetcher, "file", lambda *_: "fetched")
     traps.after(TaskRunner, "prepare", lambda *_: "prepared")
-    traps.after(queue, "renew", lambda _, __, ___, progress: "waiting" if progress.waiting else None)
+    traps.after(queue, "renew", traps.renewed)
     traps.before(JobListener, "on_phase", lambda _, phase: f"phase:{phase}")
     traps.before(JobListener, "on_step", lambda _, step, *__: f"step:{step}")
-    traps.before(FakeEngine, "generate", lambda *_: "engine")
+    traps.before(JobListener, "on_share", lambda listener, done, _: f"{listener._phase}:{done}")
     traps.after(queue, "checkpoint", lambda *_: "checkpointed")
     traps.after(VideoWriter, "write", lambda *_: "frame")
     traps.before(headless.outbox, "_sync_file", lambda *_: "posting")
