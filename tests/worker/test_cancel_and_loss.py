@@ -7,9 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from headless.settings import worker_settings
 from headless.task import CancelAnswer, Capability, TaskStatus, TaskView
-from headless.wiring import build_worker
 from tests.worker.place import Place
 
 
@@ -37,9 +35,7 @@ class Watched:
         return self.status
 
     def _work(self) -> None:
-        settings = worker_settings(self.place.flags("--engine", "fake", "--until-idle", *self._flags), {})
-        with build_worker(settings) as worker:
-            self.status = worker.run()
+        self.status = self.place.work(*self._flags)
 
 
 def _denoised(view: TaskView) -> bool:
