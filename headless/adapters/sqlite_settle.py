@@ -143,7 +143,7 @@ def release(
 
 def end_crashed(db: sqlite3.Connection, now: float, row: sqlite3.Row) -> bool:
     """Count a lease that expired. Whether the task is final now: cancelled, or in quarantine."""
-    if row["phase"] == Phase.UPLOADING or json.loads(row["progress"]).get("waiting"):
+    if row["phase"] in (Phase.CHECKING, Phase.UPLOADING) or json.loads(row["progress"]).get("waiting"):
         message = "The worker vanished while its engine was not at this task."
         _end_attempt(db, now, row, "crashed", BYSTANDER, message)
     else:

@@ -62,7 +62,6 @@ $$;
 -- Ends the attempt of a worker that let its lease expire. True: the task may be handed to another worker.
 -- A task that only waited for the engine, or had left it, is a bystander of its worker's end: that worker is
 -- not counted against it, the crash is.
--- A bystander's crash (the engine was not at this task) tells nothing about its task, so its worker is not counted.
 create or replace function gpu_queue.bury_attempt(p_task public.tasks) returns boolean
 language plpgsql volatile set search_path = ''
 as $$
@@ -70,7 +69,7 @@ declare
   crashes integer;
   crashed_on integer;
 begin
-  if p_task.phase = 'uploading' or p_task.progress ->> 'waiting' = 'true' then
+  if p_task.phase in ('checking', 'uploading') or p_task.progress ->> 'waiting' = 'true' then
     perform gpu_queue.end_attempt(p_task, 'crashed', 'BYSTANDER',
       'The worker vanished while its engine was not at this task.');
   else

@@ -9,6 +9,7 @@ from tests.contracts.calls import PROGRESS, claim, new_task, status, try_claim, 
 from tests.contracts.harness import QueueHarness
 
 WAITING = Progress(Phase.FETCHING, percent=2, waiting=True)
+CHECKING = Progress(Phase.CHECKING, percent=95)
 UPLOADING = Progress(Phase.UPLOADING, percent=97)
 
 
@@ -19,7 +20,7 @@ def vanish(harness: QueueHarness, worker: str, progress: Progress) -> None:
     harness.advance(harness.lease_seconds + 1)
 
 
-@pytest.mark.parametrize("progress", [WAITING, UPLOADING], ids=lambda progress: progress.phase)
+@pytest.mark.parametrize("progress", [WAITING, CHECKING, UPLOADING], ids=lambda progress: progress.phase)
 def test_a_bystander_is_not_put_into_quarantine(queue_harness: QueueHarness, progress: Progress) -> None:
     task = queue_harness.queue.enqueue(new_task())
     for worker in ("worker-1", "worker-2", "worker-3"):

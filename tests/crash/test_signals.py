@@ -29,7 +29,7 @@ def test_a_stop_at_any_moment_of_going_to_rest_is_heard(moment: int) -> None:
     def rest() -> None:
         sys.settrace(interrupt)
         try:
-            shutdown.wait(0.05)
+            shutdown.wait(0.01)
         finally:
             sys.settrace(None)
 
