@@ -97,7 +97,10 @@ def _lines(text: str) -> list[str]:
 
 
 def _words(text: str) -> tuple[str, ...]:
-    words = json.loads(text)
+    try:
+        words = json.loads(text)
+    except json.JSONDecodeError:
+        words = None
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
         raise UnknownInstructionError(f"{text} is not a list of words: only the exec form gets signals")
     return tuple(words)
