@@ -101,6 +101,10 @@ class Site(abc.ABC):
 
     def enqueue(self, **changes: Json) -> str:
         """Queue a small clip."""
+        return self.queue.enqueue(NewTask(params=self.job(**changes)))
+
+    def job(self, **changes: Json) -> dict[str, Json]:
+        """Parameters of a small clip."""
         usual: dict[str, Json] = {
             "model": MODEL,
             "prompt": "a cat yawns",
@@ -111,7 +115,7 @@ class Site(abc.ABC):
             "steps": STEPS,
             "seed": 7,
         }
-        return self.queue.enqueue(NewTask(params=usual | changes))
+        return usual | changes
 
     def start(
         self, name: str, *flags: str, traps: Sequence[str] = (), machine: Machine | None = None

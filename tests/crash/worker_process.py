@@ -17,10 +17,18 @@ OURS = ("HEADLESS_", "SUPABASE_")
 
 
 class WorkerProcess:
-    """worker.py with these flags, gone at the end of the `with` block. With traps it runs into them."""
+    """worker.py with these flags, gone at the end of the `with` block. With traps it runs into them.
+
+    `group`: the process group that it joins; without one, that of the tests.
+    """
 
     def __init__(
-        self, log: Path, flags: Sequence[str], environment: Mapping[str, str], traps: Sequence[str] = ()
+        self,
+        log: Path,
+        flags: Sequence[str],
+        environment: Mapping[str, str],
+        traps: Sequence[str] = (),
+        group: int | None = None,
     ) -> None:
         program = ["-m", "tests.crash.trapped_worker", *traps, "--"] if traps else ["worker.py"]
         kept = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
@@ -33,6 +41,7 @@ class WorkerProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=file,
+                process_group=group,
             )
 
     def __enter__(self) -> Self:
@@ -50,6 +59,13 @@ class WorkerProcess:
     def send(self, number: signal.Signals) -> None:
         """Send a signal."""
         self._process.send_signal(number)
+
+    def status(self, patience: float = 0.0) -> int | None:
+        """The exit status, negative for a signal; `None` if it still runs after `patience` seconds."""
+        try:
+            return self._process.wait(patience)
+        except subprocess.TimeoutExpired:
+            return None
 
     def wait(self) -> int:
         """Wait for the end; the exit status, negative for a signal."""
