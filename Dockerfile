@@ -24,9 +24,11 @@ COPY --chown=worker:worker models models
 COPY --chown=worker:worker configs configs
 COPY --chown=worker:worker examples examples
 
+# Finished results wait for their upload on a volume: they outlive the container.
 # The health file stays in the container: on a shared volume one worker would answer for another.
 ENV PYTHONUNBUFFERED=1 \
     HEADLESS_MODELS_DIR=/models \
+    HEADLESS_WORK_DIR=/cache/work \
     HEADLESS_HEALTH_FILE=/tmp/alive \
     HF_HOME=/cache/huggingface \
     TORCHINDUCTOR_CACHE_DIR=/cache/inductor \

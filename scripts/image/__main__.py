@@ -10,7 +10,8 @@ from pathlib import Path
 
 from scripts.image import checkout, clean_root, dockerfile, pip_settings
 from scripts.image.build import build
-from scripts.image.trial import TrialFailed, try_out
+from scripts.image.container import TrialFailed
+from scripts.image.trial import try_out
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -41,7 +42,7 @@ def _run(arguments: argparse.Namespace) -> None:
         print(f"image: {image.base}", flush=True)
         root = _make(arguments.work / "image", image, arguments.base)
         build(root, image, CHECKOUT, clean_root.with_pip(root, pip))
-        try_out(root, image)
+        try_out(root, image, arguments.work / "containers")
     if arguments.demo or arguments.test:
         print("checkout: a normal user", flush=True)
         root = _make(arguments.work / "checkout", image, arguments.base)

@@ -83,8 +83,8 @@ class CleanRoot:
         else:
             place.parent.mkdir(parents=True, exist_ok=True)
             place.touch()
-        _mount("--bind", str(source), str(place))
-        _mount("--options", "remount,bind,ro", str(place))
+        mount("--bind", str(source), str(place))
+        mount("--options", "remount,bind,ro", str(place))
 
 
 def make(path: Path, image: str, made_before: Path | None = None) -> CleanRoot:
@@ -97,8 +97,7 @@ def make(path: Path, image: str, made_before: Path | None = None) -> CleanRoot:
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     else:
         subprocess.run(["cp", "-a", f"{made_before}/.", str(path)], check=True)
-    _mount("--types", "proc", "proc", str(path / "proc"))
-    _mount("--rbind", "/dev", str(path / "dev"))
+    mount_devices(path)
     shutil.copy("/etc/resolv.conf", path / "etc" / "resolv.conf")
     proxies = {name: value for name, value in os.environ.items() if name.lower().endswith("_proxy")}
     return CleanRoot(path, proxies)
@@ -127,5 +126,12 @@ def _mirror(release: str) -> list[str]:
     return found[:1]
 
 
-def _mount(*arguments: str) -> None:
+def mount_devices(root: Path) -> None:
+    """Give a root what programs expect of the kernel: /proc and /dev."""
+    mount("--types", "proc", "proc", str(root / "proc"))
+    mount("--rbind", "/dev", str(root / "dev"))
+
+
+def mount(*arguments: str) -> None:
+    """Mount in this process's own namespace."""
     subprocess.run(["mount", *arguments], check=True)

@@ -1,70 +1,43 @@
-"""Uses a built image as its users do: help, jobs, health check, signals."""
+"""Uses a built image as its users do: help, jobs, secrets, health check, signals, a queue out of reach."""
 
 from __future__ import annotations
 
+import json
+import sqlite3
 import subprocess
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
 
-from scripts.image.clean_root import CleanRoot, Place
+from scripts.image.clean_root import CleanRoot
+from scripts.image.container import Container, Host, TrialFailed
 from scripts.image.dockerfile import Image
 
 QUEUE = "/cache/queue"
-_SECONDS = 60.0
+_SECONDS = 120.0
 _SLOW = ("--steps", "100")
 
 
-class TrialFailed(Exception):
-    """The image does not do what it should."""
+def try_out(root: CleanRoot, image: Image, folder: Path) -> None:
+    """Try everything, each in a new container; raises `TrialFailed` at the first thing that is wrong.
 
-
-@dataclass(frozen=True)
-class Container:
-    """Programs in the image, as its user, in its folder, with its variables."""
-
-    root: CleanRoot
-    image: Image
-
-    def command(self, argv: Sequence[str]) -> list[str]:
-        """What to start."""
-        return self.root.command(argv, Place(self.image.user, self.image.folder, self.image.environment))
-
-    def answer(self, *argv: str) -> str:
-        """What a program prints; it must succeed."""
-        done = subprocess.run(
-            self.command(argv), check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL
-        )
-        if done.returncode != 0:
-            raise TrialFailed(f"{' '.join(argv)} ended with {done.returncode}: {done.stdout}{done.stderr}")
-        return done.stdout.strip()
-
-    def succeeds(self, *argv: str) -> bool:
-        """Whether a program ends with 0."""
-        done = subprocess.run(self.command(argv), check=False, capture_output=True, stdin=subprocess.DEVNULL)
-        return done.returncode == 0
-
-    def headless(self, *argv: str) -> str:
-        """The command line in the image."""
-        return self.answer(self.image.entrypoint[0], "-m", "headless", *argv)
-
-    def worker(self, *argv: str) -> subprocess.Popen[str]:
-        """A running worker, started as a container would start it."""
-        return subprocess.Popen(
-            self.command([*self.image.entrypoint, *argv]),
-            stdin=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-
-def try_out(root: CleanRoot, image: Image) -> None:
-    """Try everything; raises `TrialFailed` at the first thing that is wrong."""
-    container = Container(root, image)
-    for trial in (_help, _not_root, _volumes, _fake_job, _tiny_job, _health, _idle_stop, _busy_stop):
+    `folder`: an empty one, for what the containers write.
+    """
+    host = Host(root, image, folder)
+    trials = (_help, _not_root, _volumes, _secret, _fake_job, _tiny_job, _health, _idle_stop, _busy_stop)
+    for trial in trials:
         began = time.monotonic()
-        trial(container)
-        print(f"  {time.monotonic() - began:6.1f} s  {(trial.__doc__ or '').rstrip('.')}", flush=True)
+        with host.container() as container:
+            trial(container)
+        _tell(trial.__doc__, began)
+    began = time.monotonic()
+    _outlives(host)
+    _tell(_outlives.__doc__, began)
+
+
+def _tell(what: str | None, began: float) -> None:
+    print(f"  {time.monotonic() - began:6.1f} s  {(what or '').rstrip('.')}", flush=True)
 
 
 def _help(container: Container) -> None:
@@ -86,6 +59,23 @@ def _volumes(container: Container) -> None:
         _hold(container.succeeds("test", "-w", str(volume)), f"{volume} is not writable")
 
 
+def _secret(container: Container) -> None:
+    """A secret in a mounted file is read, and one that the user may not read is refused by name."""
+    place = "/run/secrets/key"
+    file = container.root.inside(place)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("sb_secret_of_the_trial\n", encoding="utf-8")
+    # Nobody listens at this port, so that the worker gets as far as its queue.
+    project = {"SUPABASE_URL": "http://127.0.0.1:9", "SUPABASE_SECRET_KEY_FILE": place}
+    listing = (container.image.entrypoint[0], "-m", "headless", "list")
+    for mode, status in ((0o444, 1), (0o400, 2)):
+        file.chmod(mode)
+        done = container.ends(*listing, **project)
+        _hold(done.returncode == status, f"mode {mode:o}: {done.returncode} instead of {status}")
+        _hold("sb_secret" not in done.stdout + done.stderr, "the secret was printed")
+    _hold(place in done.stderr, f"the file is not named: {done.stderr}")
+
+
 def _fake_job(container: Container) -> None:
     """A job on the fake engine."""
     _job(container, "--engine", "fake")
@@ -98,7 +88,6 @@ def _tiny_job(container: Container) -> None:
 
 def _health(container: Container) -> None:
     """The health check fails before the worker lives and passes while it does."""
-    container.root.inside(container.image.environment["HEADLESS_HEALTH_FILE"]).unlink(missing_ok=True)
     _hold(not container.succeeds(*container.image.health), "healthy without a worker")
     worker = container.worker("--local", QUEUE)
     try:
@@ -122,6 +111,33 @@ def _busy_stop(container: Container) -> None:
     _hold(_stop(worker) == 0, "a busy worker did not end with 0")
     status = container.headless("status", "--local", QUEUE, task)
     _hold("Queued" in status, f"the task was not given back: {status}")
+    container.headless("cancel", "--local", QUEUE, task)
+
+
+def _outlives(host: Host) -> None:
+    """A result that the queue did not hear of outlives its container; the next one delivers it."""
+    fake = ("--local", QUEUE, "--engine", "fake")
+    with host.container() as first:
+        task = _submit(first, *_SLOW)
+        worker = first.worker(*fake)
+        _read_until(worker, '"event": "denoising"')
+        with _out_of_reach(first.root.inside(f"{QUEUE}/queue.sqlite3")):
+            _read_until(worker, "the completion did not get through")
+            _hold(_stop(worker) == 0, "a worker without a queue did not end with 0")
+    with host.container() as second:
+        second.answer(*second.image.entrypoint, *fake, "--until-idle")
+        told = json.loads(second.headless("status", "--local", QUEUE, task, "--json"))
+        _hold(told["status"] == "Complete", f"the result was lost: {told}")
+        _hold(told["attempts"] == 1, f"the task was generated again: {told}")
+
+
+@contextmanager
+def _out_of_reach(queue: Path) -> Iterator[None]:
+    """Nobody else can write to the queue meanwhile."""
+    with closing(sqlite3.connect(queue, isolation_level=None, timeout=_SECONDS)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        yield
+        connection.execute("ROLLBACK")
 
 
 def _job(container: Container, *options: str) -> None:
