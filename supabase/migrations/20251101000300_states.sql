@@ -11,6 +11,8 @@ begin
       'params take %s bytes; at most 2097152 are accepted', octet_length(new.params::text));
   elsif jsonb_path_exists(new.params, 'strict $.**{101}') then
     raise check_violation using message = 'params are nested more than 100 levels deep; flatten them';
+  elsif jsonb_path_exists(new.params, 'strict $.** ? (@.type() == "number" && (@ > 1e308 || @ < -1e308))') then
+    raise check_violation using message = 'params hold a number beyond 1e308, which most programs cannot read';
   end if;
   return new;
 end

@@ -262,6 +262,9 @@ def test_a_deleted_task_ends_what_waits_for_it_and_is_lost_to_its_worker(people:
     [
         ({"prompt": "x" * 2_200_000}, "at most 2097152"),
         (json.loads("[" * 150 + "]" * 150), "100 levels"),
+        ({"loras": [{"strength": 10**400}]}, "beyond 1e308"),
+        ({"seed": -(10**4290)}, "beyond 1e308"),
+        (10**400, "beyond 1e308"),
     ],
 )
 def test_parameters_that_no_worker_could_read_are_refused_at_the_door(
@@ -272,6 +275,12 @@ def test_parameters_that_no_worker_could_read_are_refused_at_the_door(
     assert says in answer.json()["message"]
     task = queue_for(people.service)
     assert people.service.update("tasks", {"params": params}, id=f"eq.{task}").status_code == 400
+
+
+def test_the_largest_numbers_are_handed_out(people: People) -> None:
+    people.alice.insert("tasks", {"params": [10**308, -(10**308), 1e-300]})
+    claim = people.worker.rpc("claim_task_v1", worker_id="w", claim_id="c").json()
+    assert claim["params"] == [10**308, -(10**308), 1e-300]
 
 
 @pytest.mark.parametrize("params", [None, [], "{}", 7, True])
