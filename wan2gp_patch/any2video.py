@@ -16,6 +16,7 @@ from wan2gp_patch.frames import (
     Continuation,
     EndFrameMode,
     Source,
+    checked_motion_count,
     floor_to_clip_length,
     is_clip_length,
     legal_lengths,
@@ -24,7 +25,7 @@ from wan2gp_patch.frames import (
 )
 from wan2gp_patch.images import Images, fitted_images, same_size
 from wan2gp_patch.latent_layout import check_latents, latent_conditioning, motion_latents
-from wan2gp_patch.latent_options import check_number, weighted, with_references
+from wan2gp_patch.latent_options import check_strength, weighted, with_references
 from wan2gp_patch.pixel_layout import pixel_conditioning
 from wan2gp_patch.pixels import check_pixels, check_size
 from wan2gp_patch.svi_debug import describe_conditioning
@@ -37,6 +38,7 @@ SINGLE_END_MODES = (EndFrameMode.SLOT, EndFrameMode.REPEAT_4)
 """End-frame modes that know one end image only."""
 
 
+@torch.no_grad()
 def image_to_video_conditioning(
     vae: VideoEncoder,
     *,
@@ -58,22 +60,22 @@ def image_to_video_conditioning(
     """Condition a clip on frames at its start, at its end, at both, or on none.
 
     Pixels are float32 [3, T, H, W] in [-1, 1]; images of another size are resized with Lanczos. `num_frames`
-    is rounded down to 4k+1. Options, in the order in which they act:
+    is rounded down to 4k+1. Options, in the order in which they act, all strengths from 0 to 10:
 
-    - `noise_augmentation` >= 0: standard deviation of seeded noise (`generator`) on start and end pixels.
+    - `noise_augmentation`: standard deviation of seeded noise (`generator`) on start and end pixels.
     - `pad_video` [3, p, H, W]: stands in the empty frames' pixels; the mask still says generate.
     - `known_mask` [F', H, W] in 0..1: replaces the mask; frames with a mean under 0.5 count as empty.
     - `reference_latents` [16, r, h, w]: go before everything, known; `num_frames` grows by 4r.
     - `start_latent_strength`, `end_latent_strength`: multiply the first and the last latent frame.
-    - `augment_empty_frames` e >= 0: unknown latent frames y become y0 + (y - y0)(1 + e), y0 the first one.
+    - `augment_empty_frames` e: unknown latent frames y become y0 + (y - y0)(1 + e), y0 the first one.
 
     Raises `ConditioningError`.
     """
     check_size(height, width)
-    check_number("noise_augmentation", noise_augmentation, least=0.0)
-    check_number("augment_empty_frames", augment_empty_frames, least=0.0)
-    check_number("start_latent_strength", start_latent_strength)
-    check_number("end_latent_strength", end_latent_strength)
+    check_strength("noise_augmentation", noise_augmentation)
+    check_strength("augment_empty_frames", augment_empty_frames)
+    check_strength("start_latent_strength", start_latent_strength)
+    check_strength("end_latent_strength", end_latent_strength)
     frames, rounded = _clip_length(num_frames)
     images, resized = fitted_images(height, width, start=start, end=end, pad_video=pad_video)
     mode, changed = _mode_used(end_frame_mode, images)
@@ -106,6 +108,7 @@ def image_to_video_conditioning(
     return conditioning
 
 
+@torch.no_grad()
 def svi_pro_conditioning(
     anchor_latents: Tensor,
     *,
@@ -116,7 +119,8 @@ def svi_pro_conditioning(
     """Condition an SVI clip in latent space: [anchor | last latents of the clip before | zeros], no encode.
 
     `anchor_latents` [16, a, h, w] and `previous_latents` [16, t, h, w] are normalised latents. Only the
-    anchor's first frame is known; the motion latents are a hint. Raises `ConditioningError`.
+    anchor's first frame is known; the motion latents are a hint. h and w are even. Raises
+    `ConditioningError`.
     """
     check_latents("anchor_latents", anchor_latents)
     anchor = anchor_latents.float()
@@ -129,7 +133,7 @@ def svi_pro_conditioning(
         end_frame_mode=EndFrameMode.NONE,
         num_frames=frames,
         adjustments=(*rounded, *fewer),
-        continuation=_continuation(previous_latents, motion),
+        continuation=_continuation(previous_latents, motion, anchor),
     )
     describe_conditioning(
         "svi_pro", conditioning, start=1, end=0, inputs={"anchor_latents": anchor, "motion_latents": motion}
@@ -137,6 +141,7 @@ def svi_pro_conditioning(
     return conditioning
 
 
+@torch.no_grad()
 def svi_end_frame_conditioning(
     vae: VideoEncoder,
     *,
@@ -158,6 +163,7 @@ def svi_end_frame_conditioning(
     frames are grey, or the anchor with `pad_empty_with_anchor`. A prefix with too few frames gives way to the
     anchor, and an anchor that is not used is reported. Raises `ConditioningError`.
     """
+    checked_motion_count(motion_latent_count)
     checks = {"anchor": anchor, "end": end, "prefix_video": prefix_video}
     _check_images(checks)
     check_size(*same_size(**checks))
@@ -254,12 +260,19 @@ def _check_slot_images(images: Images) -> None:
         )
 
 
-def _continuation(previous: Tensor | None, motion: Tensor) -> Continuation:
-    return Continuation.nothing() if previous is None else Continuation.latents(motion.shape[1])
+def _continuation(previous: Tensor | None, motion: Tensor, anchor: Tensor) -> Continuation:
+    if previous is None:
+        return Continuation.nothing()
+    return Continuation.latents(motion.shape[1], anchor.shape[1])
 
 
 def _check_images(images: Mapping[str, Tensor | None]) -> None:
     for name, pixels in images.items():
+        if pixels is None and name == "end":
+            raise ConditioningError(
+                "end is missing; legal is an image [3, 1, H, W]. Without one, svi_pro_conditioning continues "
+                "latents, and image_to_video_conditioning frames"
+            )
         if pixels is None:
             continue
         check_pixels(name, pixels)

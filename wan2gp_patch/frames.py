@@ -7,9 +7,10 @@ therefore has 4k+1 frames. In end-frame mode the last frame is encoded alone as 
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Final, SupportsIndex
 
 from wan2gp_patch.errors import ConditioningError
 
@@ -47,6 +48,13 @@ def mode_named(value: str) -> EndFrameMode:
     return EndFrameMode(value)
 
 
+def whole_number(name: str, value: object) -> int:
+    """`value` as an `int`. Raises `ConditioningError` unless it is a whole number."""
+    if isinstance(value, bool) or not isinstance(value, SupportsIndex):
+        raise ConditioningError(f"{name} is {value!r}; legal are whole numbers")
+    return operator.index(value)
+
+
 def is_clip_length(num_frames: int) -> bool:
     """Whether a clip can have so many frames: 4k+1."""
     return num_frames >= 1 and (num_frames - 1) % FRAMES_PER_LATENT == 0
@@ -68,6 +76,15 @@ def legal_lengths(near: int, *, end_frame: bool = False) -> str:
     return f"{', '.join(map(str, listed))}{gap}{tail}, ... (4k+{first})"
 
 
+def lengths_that_hold(frames: int, *, end_frame: bool = False) -> str:
+    """The clip lengths that have room for `frames` pixel frames, one of which `end_frame` puts beside it."""
+    inside = max(1, frames - 1 if end_frame else frames)
+    least = inside + (1 - inside) % FRAMES_PER_LATENT
+    return (
+        f"at least {least}: legal lengths are {', '.join(str(least + 4 * k) for k in range(3))}, ... (4k+1)"
+    )
+
+
 def latent_count(num_frames: int, *, end_frame: bool = False) -> int:
     """Latent frames that the VAE makes of `num_frames` pixel frames: 81 -> 21, in end-frame mode 82 -> 22."""
     legal = is_end_frame_length if end_frame else is_clip_length
@@ -83,13 +100,19 @@ def frame_count(latents: int, *, end_frame: bool = False) -> int:
     """Pixel frames decoded from `latents` latent frames: 21 -> 81, in end-frame mode 22 -> 82."""
     least = 2 if end_frame else 1
     if latents < least:
-        raise ConditioningError(f"{latents} latent frames cannot be decoded; at least {least} are needed")
+        counts = range(least, least + 3)
+        lengths = ", ".join(str(frame_count(count, end_frame=end_frame)) for count in counts)
+        raise ConditioningError(
+            f"{latents} latent frames cannot be decoded; at least {least} are needed: "
+            f"legal are {', '.join(map(str, counts))}, ..., which give {lengths}, ... frames"
+        )
     body = latents - (1 if end_frame else 0)
     return FRAMES_PER_LATENT * (body - 1) + 1 + (1 if end_frame else 0)
 
 
 def floor_to_clip_length(num_frames: int) -> int:
     """The longest clip length that is not above `num_frames`: 82 -> 81, 80 -> 77."""
+    num_frames = whole_number("num_frames", num_frames)
     if num_frames < 1:
         raise ConditioningError(f"num_frames is {num_frames}; legal lengths are {legal_lengths(num_frames)}")
     return num_frames - (num_frames - 1) % FRAMES_PER_LATENT
@@ -123,13 +146,14 @@ class Source(StrEnum):
 class Continuation:
     """How a clip continues the clip before it. Made by the class methods, which check their numbers.
 
-    `motion_latents` counts latent frames handed over (`LATENTS`), `overlap` pixel frames beside the five
-    that are always read (`PIXELS`).
+    `motion_latents` counts latent frames handed over (`LATENTS`), `anchor_latents` those of the anchor before
+    them, `overlap` pixel frames beside the five that are always read (`PIXELS`).
     """
 
     source: Source
     motion_latents: int = 0
     overlap: int = 0
+    anchor_latents: int = 1
 
     @classmethod
     def nothing(cls) -> Continuation:
@@ -137,11 +161,10 @@ class Continuation:
         return cls(Source.NOTHING)
 
     @classmethod
-    def latents(cls, motion_latents: int) -> Continuation:
+    def latents(cls, motion_latents: int, anchor_latents: int = 1) -> Continuation:
         """From the last latents of the clip before, behind the anchor's latent."""
-        if motion_latents < 0:
-            raise ConditioningError(f"motion_latent_count is {motion_latents}; legal values are 0, 1, 2, ...")
-        return cls(Source.LATENTS, motion_latents=motion_latents)
+        count = checked_motion_count(motion_latents)
+        return cls(Source.LATENTS, motion_latents=count, anchor_latents=anchor_latents)
 
     @classmethod
     def pixels(cls, overlap: int) -> Continuation:
@@ -160,15 +183,23 @@ class Continuation:
             case Source.NOTHING:
                 return 0
             case Source.LATENTS:
-                return 1 + FRAMES_PER_LATENT * self.motion_latents
+                return frame_count(self.anchor_latents + self.motion_latents)
             case Source.PIXELS:
                 return PREFIX_BASE + self.overlap
             case Source.LAST_FRAME:
                 return 1
 
 
+def checked_motion_count(count: int) -> int:
+    """`count` itself. Raises `ConditioningError` unless it is a whole number and not negative."""
+    if whole_number("motion_latent_count", count) < 0:
+        raise ConditioningError(f"motion_latent_count is {count}; legal values are 0, 1, 2, ...")
+    return count
+
+
 def checked_overlap(overlap: int) -> int:
     """`overlap` itself. Raises `ConditioningError` unless it is a multiple of 4 and not negative."""
+    overlap = whole_number("overlap", overlap)
     if overlap < 0 or overlap % FRAMES_PER_LATENT:
         raise ConditioningError(f"overlap is {overlap}; legal values are 0, 4, 8, 12, ... (multiples of 4)")
     return overlap
@@ -192,7 +223,7 @@ def new_frames(num_frames: int, continuation: Continuation) -> int:
     if new < 1:
         raise ConditioningError(
             f"a clip of {num_frames} frames adds nothing: its first {continuation.head_drop} frames repeat "
-            f"the clip before; num_frames must be at least {floor_to_clip_length(continuation.head_drop + 4)}"
+            f"the clip before; num_frames must be {lengths_that_hold(continuation.head_drop + 1)}"
         )
     return new
 

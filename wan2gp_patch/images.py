@@ -45,12 +45,12 @@ def fitted_images(
 ) -> tuple[Images, list[Adjustment]]:
     """The images at the clip's size, and which of them had to be resized. Raises `ConditioningError`."""
     adjustments: list[Adjustment] = []
-    given = start if start is not None else end
-    device = torch.device("cpu") if given is None else given.device
     fitted: dict[str, Tensor | None] = {}
     for name, pixels in (("start", start), ("end", end), ("pad_video", pad_video)):
         fitted[name], changes = (None, []) if pixels is None else fit(name, pixels, height, width)
         adjustments += changes
+    given = fitted["start"] if fitted["start"] is not None else fitted["end"]
+    device = torch.device("cpu") if given is None else given.device
     start, end, pad = (None if pixels is None else pixels.to(device) for pixels in fitted.values())
     return Images(start, end, pad, torch.zeros(3, 1, height, width, device=device)), adjustments
 

@@ -7,20 +7,42 @@ from torch import Tensor
 
 from wan2gp_patch.adjustment import Adjustment
 from wan2gp_patch.errors import ConditioningError
-from wan2gp_patch.frames import EndFrameMode, decoded_frames, frame_count, latent_count
+from wan2gp_patch.frames import (
+    PIXELS_PER_LATENT,
+    SIZE_MULTIPLE,
+    EndFrameMode,
+    checked_motion_count,
+    decoded_frames,
+    frame_count,
+    latent_count,
+    lengths_that_hold,
+)
 from wan2gp_patch.masks import known_frames, pack_mask
 
 LATENT_CHANNELS = 16
+LATENT_SIZE_MULTIPLE = SIZE_MULTIPLE // PIXELS_PER_LATENT
 
 
-def check_latents(name: str, latents: Tensor, like: Tensor | None = None) -> None:
-    """Raises `ConditioningError` unless `latents` are finite [16, t, h, w], of the h and w of `like`."""
+def check_latents(name: str, latents: object, like: Tensor | None = None) -> None:
+    """Raises `ConditioningError` unless `latents` are finite [16, t, h, w], of the h and w of `like`.
+
+    Without `like`, h and w are even: the model reads patches of 2 by 2, pixels come in multiples of 16.
+    """
+    if not isinstance(latents, Tensor):
+        raise ConditioningError(f"{name} are a {type(latents).__name__}; legal is a tensor [16, t, h, w]")
     size = "h, w" if like is None else f"{like.shape[-2]}, {like.shape[-1]}"
     fits = latents.ndim == 4 and latents.shape[0] == LATENT_CHANNELS and latents.numel() > 0
     if not fits or (like is not None and latents.shape[-2:] != like.shape[-2:]):
         raise ConditioningError(f"{name} are {list(latents.shape)}; legal is [{LATENT_CHANNELS}, t, {size}]")
-    if not latents.is_floating_point() or not bool(latents.isfinite().all()):
-        raise ConditioningError(f"{name} are {latents.dtype} with values that are not finite numbers")
+    if like is None and any(side % LATENT_SIZE_MULTIPLE for side in latents.shape[-2:]):
+        raise ConditioningError(f"{name} are {list(latents.shape)}; legal are even h and w")
+    if not latents.is_floating_point():
+        raise ConditioningError(f"{name} are {latents.dtype}; legal are floating-point numbers")
+    if not bool(latents.isfinite().all()):
+        wrong = int((~latents.isfinite()).sum())
+        raise ConditioningError(
+            f"{name} hold {wrong} of {latents.numel()} values that are not finite; legal are finite numbers"
+        )
 
 
 def motion_latents(previous: Tensor | None, count: int, like: Tensor) -> tuple[Tensor, list[Adjustment]]:
@@ -28,8 +50,7 @@ def motion_latents(previous: Tensor | None, count: int, like: Tensor) -> tuple[T
 
     None of them without such a clip; all of them, which is reported, where it has fewer.
     """
-    if count < 0:
-        raise ConditioningError(f"motion_latent_count is {count}; legal values are 0, 1, 2, ...")
+    count = checked_motion_count(count)
     if previous is None:
         return like[:, :0], []
     check_latents("previous_latents", previous, like)
@@ -60,7 +81,7 @@ def latent_conditioning(
     if given >= slots:
         raise ConditioningError(
             f"{given} of the {slots} latents of {num_frames} frames would be given and none generated; "
-            f"num_frames must be at least {frame_count(given + 1)}, or motion_latent_count smaller"
+            f"num_frames must be {lengths_that_hold(frame_count(given + 1))}; or hand over fewer latents"
         )
     empty = head.new_zeros(head.shape[0], slots - given, *head.shape[2:])
     latents = torch.cat([head, motion, empty, *([] if end is None else [end])], dim=1)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import math
+from numbers import Real
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -10,12 +11,14 @@ from torch import Tensor
 from wan2gp_patch.errors import ConditioningError
 from wan2gp_patch.latent_layout import check_latents
 
+STRONGEST: Final = 10.0
+"""The largest strength, of every kind."""
 
-def check_number(name: str, value: float, *, least: float = -math.inf) -> None:
-    """Raises `ConditioningError` unless `value` is a finite number, at least `least`."""
-    if not math.isfinite(value) or value < least:
-        legal = "finite numbers" if least == -math.inf else f"numbers from {least:g} up"
-        raise ConditioningError(f"{name} is {value}; legal are {legal}")
+
+def check_strength(name: str, value: object) -> None:
+    """Raises `ConditioningError` unless `value` is a number from 0 to 10."""
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) <= STRONGEST:
+        raise ConditioningError(f"{name} is {value!r}; legal are numbers from 0 to {STRONGEST:g}")
 
 
 def with_references(latents: Tensor, mask: Tensor, references: Tensor | None) -> tuple[Tensor, Tensor]:

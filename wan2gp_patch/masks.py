@@ -18,7 +18,7 @@ def known_frames(
     The first `start` and the last `end` frames, unless a mask is `given`.
     """
     if given is not None:
-        return fitted_mask(given, num_frames, height, width)
+        return fitted_mask(given, num_frames, height, width, end=end)
     mask = torch.zeros(num_frames, height, width)
     mask[:start] = 1.0
     mask[num_frames - end :] = 1.0
@@ -40,11 +40,18 @@ def pack_mask(mask: Tensor, *, expand_last: bool) -> Tensor:
     return frames.view(-1, FRAMES_PER_LATENT, *mask.shape[1:]).transpose(0, 1).contiguous()
 
 
-def fitted_mask(mask: Tensor, num_frames: int, height: int, width: int) -> tuple[Tensor, list[Adjustment]]:
+def fitted_mask(
+    mask: object, num_frames: int, height: int, width: int, *, end: int = 0
+) -> tuple[Tensor, list[Adjustment]]:
     """A given mask [F', H, W] in 0..1 at latent size and of `num_frames` frames, and what was changed of it.
 
-    In space it is resized to h, w by the nearest neighbour; in time it is filled with zeros or cut.
+    In space it is resized to h, w by the nearest neighbour; in time it is filled with zeros or cut. The last
+    `end` frames are those of an end image: that a short mask leaves them unknown is said.
     """
+    if not isinstance(mask, Tensor):
+        raise ConditioningError(
+            f"known_mask is a {type(mask).__name__}; legal is a tensor [{num_frames}, H, W]"
+        )
     if mask.ndim != 3 or not mask.numel():
         raise ConditioningError(f"known_mask is {list(mask.shape)}; legal is [{num_frames}, H, W]")
     mask = mask.detach().to("cpu", torch.float32)
@@ -57,9 +64,10 @@ def fitted_mask(mask: Tensor, num_frames: int, height: int, width: int) -> tuple
     given = resized.shape[0]
     if given == num_frames:
         return resized, []
-    why = (
-        "frames without a mask are generated" if given < num_frames else "the clip ends before the mask does"
-    )
+    if given > num_frames:
+        why = "the clip ends before the mask does"
+    else:
+        why = "frames without a mask are generated" + (", the end image's among them" if end else "")
     adjustment = Adjustment("known_mask", f"{given} frames", f"{num_frames} frames", why)
     missing = resized.new_zeros(max(0, num_frames - given), height, width)
     return torch.cat([resized[:num_frames], missing]), [adjustment]

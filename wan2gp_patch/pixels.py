@@ -13,14 +13,15 @@ from torch import Tensor
 
 from wan2gp_patch.adjustment import Adjustment
 from wan2gp_patch.errors import ConditioningError
-from wan2gp_patch.frames import SIZE_MULTIPLE
+from wan2gp_patch.frames import SIZE_MULTIPLE, whole_number
 
 CUT_MARGIN: Final = 2e-5
 
 
 def check_size(height: int, width: int) -> None:
     """Raises `ConditioningError` unless both are positive multiples of 16."""
-    for name, size in (("height", height), ("width", width)):
+    for name, given in (("height", height), ("width", width)):
+        size = whole_number(name, given)
         if size < SIZE_MULTIPLE or size % SIZE_MULTIPLE:
             below = max(SIZE_MULTIPLE, size - size % SIZE_MULTIPLE)
             raise ConditioningError(
@@ -28,8 +29,10 @@ def check_size(height: int, width: int) -> None:
             )
 
 
-def check_pixels(name: str, pixels: Tensor) -> None:
+def check_pixels(name: str, pixels: object) -> None:
     """Raises `ConditioningError` unless `pixels` are float32 [3, T, H, W], T >= 1, in [-1, 1], not NaN."""
+    if not isinstance(pixels, Tensor):
+        raise ConditioningError(f"{name} is a {type(pixels).__name__}; legal is a tensor [3, T, H, W]")
     if pixels.ndim != 4 or pixels.shape[0] != 3 or not pixels.numel():
         raise ConditioningError(
             f"{name} is {list(pixels.shape)}; legal is [3, T, H, W] with at least one frame"
@@ -38,7 +41,9 @@ def check_pixels(name: str, pixels: Tensor) -> None:
         raise ConditioningError(f"{name} is {pixels.dtype}; legal is torch.float32 in [-1, 1]")
     low, high = (float(value) for value in torch.stack(torch.aminmax(pixels)).tolist())
     if not (low >= -1.0 and high <= 1.0):
-        raise ConditioningError(f"{name} holds values from {low:g} to {high:g}; legal are numbers in [-1, 1]")
+        raise ConditioningError(
+            f"{name} holds values from {low:.9g} to {high:.9g}; legal are numbers in [-1, 1]"
+        )
 
 
 def fit(name: str, pixels: Tensor, height: int, width: int) -> tuple[Tensor, list[Adjustment]]:

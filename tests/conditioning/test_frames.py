@@ -26,6 +26,7 @@ from wan2gp_patch.frames import (
     is_end_frame_length,
     latent_count,
     legal_lengths,
+    lengths_that_hold,
     mode_named,
     model_latents,
     new_frames,
@@ -107,9 +108,9 @@ def test_the_list_of_legal_lengths_reads_well() -> None:
 
 @pytest.mark.parametrize("latents", [0, -1])
 def test_nothing_cannot_be_decoded(latents: int) -> None:
-    with pytest.raises(ConditioningError, match="at least 1"):
+    with pytest.raises(ConditioningError, match=r"at least 1 .*legal are 1, 2, 3, .* give 1, 5, 9, "):
         frame_count(latents)
-    with pytest.raises(ConditioningError, match="at least 2"):
+    with pytest.raises(ConditioningError, match=r"at least 2 .*legal are 2, 3, 4, .* give 2, 6, 10, "):
         frame_count(1, end_frame=True)
 
 
@@ -123,11 +124,11 @@ def test_a_continuation_adds_what_it_does_not_repeat(num_frames: int, continuati
     if num_frames > dropped:
         assert new_frames(num_frames, continuation) == num_frames - dropped
         return
-    with pytest.raises(ConditioningError, match=r"at least (\d+)") as refused:
+    with pytest.raises(ConditioningError, match=r"at least \d+: legal lengths are") as refused:
         new_frames(num_frames, continuation)
-    least = int(str(refused.value).rsplit(" ", 1)[1])
-    assert new_frames(least, continuation) > 0
-    assert least == 1 or least - 4 <= dropped
+    listed = [int(word) for word in str(refused.value).split("lengths are ")[1].split(", ")[:-1]]
+    assert all(new_frames(length, continuation) > 0 for length in listed)
+    assert listed[0] - 4 <= dropped
 
 
 @given(lengths, continuations, st.integers(1, 5), st.integers(0, 2), modes)
@@ -201,6 +202,23 @@ def test_a_video_that_is_too_short_gives_no_motion_latent() -> None:
 def test_an_overlap_is_a_multiple_of_4(overlap: int) -> None:
     with pytest.raises(ConditioningError, match=f"overlap is {overlap}; legal values are 0, 4, 8"):
         Continuation.pixels(overlap)
+
+
+def test_an_anchor_of_several_latents_is_dropped_whole() -> None:
+    assert Continuation.latents(3).head_drop == 13
+    assert Continuation.latents(3, anchor_latents=2).head_drop == 17
+    assert new_frames(33, Continuation.latents(3, anchor_latents=2)) == 16
+
+
+@given(st.integers(1, 200), st.booleans())
+def test_lengths_that_hold_so_many_frames(frames: int, end_frame: bool) -> None:
+    listed = lengths_that_hold(frames, end_frame=end_frame).split("lengths are ")[1].split(", ")[:-1]
+    first, *others = map(int, listed)
+    assert others == [first + 4, first + 8]
+    assert is_clip_length(first)
+    room = 1 if end_frame else 0
+    assert first + room >= frames
+    assert first == 1 or first - 4 + room < frames
 
 
 def test_impossible_chains_are_refused() -> None:

@@ -31,6 +31,15 @@ def test_a_mask_is_filled_with_unknown_frames_or_cut(tiny_vae: WanVae, frames: i
     assert reported == ([] if frames == 17 else [("known_mask", f"{frames} frames", "17 frames")])
 
 
+def test_a_mask_that_leaves_the_end_image_unknown_says_so(tiny_vae: WanVae) -> None:
+    """In `extra_latent` the end image is one frame more than the clip has."""
+    given = conditioned(tiny_vae, start=noise(1, 1), end=noise(1, 2), known_mask=torch.ones(17, 16, 16))
+    assert groups(given.mask) == ["1111"] * 5 + ["0000"]
+    (adjustment,) = given.adjustments
+    assert (adjustment.requested, adjustment.used) == ("17 frames", "18 frames")
+    assert "the end image's among them" in adjustment.why
+
+
 def test_a_mask_is_resized_by_the_nearest_neighbour(tiny_vae: WanVae) -> None:
     mask = torch.zeros(17, HEIGHT, WIDTH)
     mask[:, :, : WIDTH // 2] = 1
@@ -57,6 +66,14 @@ def test_padding_longer_than_the_clip_is_cut(tiny_vae: WanVae) -> None:
     given = conditioned(tiny_vae, start=start, end=None, pad_video=pad)
     assert torch.equal(given.latents, tiny_vae.encode(torch.cat([start, pad[:, 1:17]], dim=1)))
     assert groups(given.mask) == ["1111", "0000", "0000", "0000", "0000"]
+
+
+def test_padding_without_an_empty_frame_is_reported(tiny_vae: WanVae) -> None:
+    for known_mask, start in ((None, noise(17, 1)), (torch.ones(17, 16, 16), noise(1, 1))):
+        given = conditioned(tiny_vae, start=start, end=None, pad_video=noise(3, 2), known_mask=known_mask)
+        assert [(a.field, a.requested, a.used) for a in given.adjustments] == [
+            ("pad_video", "3 frames", None)
+        ]
 
 
 def test_weights_act_after_the_references_and_before_the_augmentation(tiny_vae: WanVae) -> None:
