@@ -92,13 +92,20 @@ class WanVae:
         With `end_frame` the last latent gives 1 frame: 22 latents, 82 frames. Raises `ConditioningError` at
         once; nothing is decoded before it is asked for.
         """
-        if latents.ndim != 4 or latents.shape[0] != self.module.config.z_dim:
-            raise ConditioningError(
-                f"latents are {list(latents.shape)}; legal is [{self.module.config.z_dim}, T, h, w]"
-            )
+        self._check_latents(latents)
         frame_count(latents.shape[1], end_frame=end_frame)
         scaled = self.denormalise(latents.to(self.device, self.dtype)).unsqueeze(0)
         return (chunk[0].float() for chunk in decoded_chunks(self.module, scaled, end_frame=end_frame))
+
+    def _check_latents(self, latents: object) -> None:
+        legal = f"legal is [{self.module.config.z_dim}, T, h, w]"
+        if not isinstance(latents, Tensor):
+            raise ConditioningError(f"latents are a {type(latents).__name__}; {legal}")
+        fits = latents.ndim == 4 and latents.shape[0] == self.module.config.z_dim
+        if not fits or not latents.shape[2:].numel():
+            raise ConditioningError(f"latents are {list(latents.shape)}; {legal}")
+        if not latents.is_floating_point():
+            raise ConditioningError(f"latents are {latents.dtype}; legal are floating-point numbers")
 
     def normalise(self, mean: Tensor) -> Tensor:
         """(m - mean) * (1 / std) of [16, T, h, w], in its dtype. Dividing differs in the last bit."""

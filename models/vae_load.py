@@ -19,6 +19,9 @@ from models.weights_source import TensorSource, open_source, refuse_quantised
 SUBFOLDER = "vae"
 """Where a folder with a whole pipeline keeps its VAE."""
 
+DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
+"""What the VAE computes in."""
+
 
 def load_autoencoder(path: Path, *, dtype: torch.dtype, device: torch.device) -> AutoencoderKLWan:
     """The autoencoder in `dtype` on `device`, ready to run. Every tensor of the file is used.
@@ -26,6 +29,9 @@ def load_autoencoder(path: Path, *, dtype: torch.dtype, device: torch.device) ->
     `path`: a single safetensors file, a diffusers folder, or a pipeline's folder that has it as `vae/`.
     Raises `FileNotFoundError` where a file is absent, `WeightsError` for anything else that is wrong with it.
     """
+    if dtype not in DTYPES:
+        legal = ", ".join(str(known) for known in DTYPES)
+        raise WeightsError(f"dtype is {dtype}; a VAE runs in {legal}")
     source = open_source(path / SUBFOLDER if (path / SUBFOLDER).is_dir() else path)
     refuse_quantised(source)
     stored = {new: old for old, new in diffusers_names(source.infos).items()}

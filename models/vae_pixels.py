@@ -14,6 +14,23 @@ Video: TypeAlias = "Tensor | Sequence[Tensor]"
 """Pixels [3, t, H, W], or such parts one after the other in time."""
 
 
+def _check(parts: Sequence[object]) -> None:
+    """Raises `ConditioningError` unless there are parts, all of them floats [3, t, H, W] of one H and W."""
+    tensors = [part for part in parts if isinstance(part, Tensor)]
+    if len(tensors) < len(parts):
+        kinds = ", ".join(sorted({type(part).__name__ for part in parts}))
+        raise ConditioningError(f"pixels are {kinds}; legal are tensors [3, frames, H, W]")
+    if not tensors:
+        raise ConditioningError("there are no pixels; legal is [3, frames, H, W] with at least one frame")
+    size = tensors[0].shape[2:]
+    if any(p.ndim != 4 or p.shape[0] != 3 or p.shape[2:] != size or not size.numel() for p in tensors):
+        shapes = " and ".join(str(list(part.shape)) for part in tensors)
+        raise ConditioningError(f"pixels are {shapes}; legal is [3, frames, H, W], all of one size")
+    if not all(part.is_floating_point() for part in tensors):
+        kinds = " and ".join(sorted({str(part.dtype) for part in tensors}))
+        raise ConditioningError(f"pixels are {kinds}; legal are floating-point numbers in [-1, 1]")
+
+
 class PixelFrames:
     """A clip of parts that are never joined as a whole.
 
@@ -22,13 +39,9 @@ class PixelFrames:
     """
 
     def __init__(self, video: Video) -> None:
-        parts = [video] if isinstance(video, Tensor) else [part for part in video if part.shape[1]]
-        for part in parts:
-            if part.ndim != 4 or part.shape[0] != 3 or part.shape[2:] != parts[0].shape[2:]:
-                shapes = " and ".join(str(list(p.shape)) for p in parts)
-                raise ConditioningError(f"pixels are {shapes}; legal is [3, frames, H, W], all of one size")
-        if not parts:
-            raise ConditioningError("there are no pixels; legal is [3, frames, H, W] with at least one frame")
+        given = [video] if isinstance(video, Tensor) else list(video)
+        _check(given)
+        parts = [part for part in given if part.shape[1]] or given[:1]
         self._parts = parts
         self._compare = isinstance(video, Tensor)
         self.num_frames = sum(part.shape[1] for part in parts)

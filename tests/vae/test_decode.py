@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -101,8 +103,9 @@ def test_inside_inference_mode(tiny_vae: WanVae) -> None:
     [
         ((1, 16, 3, 2, 2), False, r"latents are \[1, 16, 3, 2, 2\]; legal is \[16, T, h, w\]"),
         ((4, 3, 2, 2), False, r"latents are \[4, 3, 2, 2\]"),
-        ((16, 0, 2, 2), False, r"0 latent frames .* at least 1"),
-        ((16, 1, 2, 2), True, r"1 latent frames .* at least 2"),
+        ((16, 3, 0, 2), False, r"latents are \[16, 3, 0, 2\]"),
+        ((16, 0, 2, 2), False, r"0 latent frames .* at least 1 .*legal are 1, 2, 3"),
+        ((16, 1, 2, 2), True, r"1 latent frames .* at least 2 .*legal are 2, 3, 4"),
     ],
 )
 def test_what_cannot_be_decoded(
@@ -120,6 +123,8 @@ def test_what_cannot_be_decoded(
         ((3, 5, 20, 16), False, r"20 high and 16 wide; legal are multiples of 8"),
         ((4, 5, 16, 16), False, r"pixels are \[4, 5, 16, 16\]; legal is \[3, frames, H, W\]"),
         ((1, 3, 5, 16, 16), False, r"legal is \[3, frames, H, W\]"),
+        ((3,), False, r"pixels are \[3\]; legal is \[3, frames, H, W\]"),
+        ((3, 5, 0, 16), False, r"pixels are \[3, 5, 0, 16\]; legal"),
     ],
 )
 def test_what_cannot_be_encoded(
@@ -127,6 +132,26 @@ def test_what_cannot_be_encoded(
 ) -> None:
     with pytest.raises(ConditioningError, match=message):
         tiny_vae.encode(torch.zeros(shape), end_frame)
+
+
+def test_whole_numbers_and_arrays_are_no_pixels_and_no_latents(tiny_vae: WanVae) -> None:
+    """Bytes from 0 to 255 would pass for pixels, far outside [-1, 1]."""
+    wrong: dict[str, Any] = {
+        "torch.uint8; legal are floating-point": torch.zeros(3, 5, 16, 16, dtype=torch.uint8),
+        "torch.float32 and torch.uint8": [
+            torch.zeros(3, 1, 16, 16),
+            torch.zeros(3, 4, 16, 16, dtype=torch.uint8),
+        ],
+        "pixels are ndarray; legal are tensors": [np.zeros((3, 5, 16, 16), np.float32)],
+    }
+    for message, pixels in wrong.items():
+        with pytest.raises(ConditioningError, match=message):
+            tiny_vae.encode(pixels)
+    with pytest.raises(ConditioningError, match=r"latents are torch\.int64; legal are floating-point"):
+        tiny_vae.decode_chunks(torch.zeros(16, 3, 2, 2, dtype=torch.int64))
+    array: Any = np.zeros((16, 3, 2, 2))
+    with pytest.raises(ConditioningError, match=r"latents are a ndarray; legal is \[16, T, h, w\]"):
+        tiny_vae.decode_chunks(array)
 
 
 def test_parts_of_different_sizes_and_no_parts_are_refused(tiny_vae: WanVae) -> None:

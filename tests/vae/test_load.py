@@ -128,6 +128,12 @@ def test_halves_load_in_any_precision(stored: torch.dtype, original: Tensors, tm
     assert half.encode(noise(5)).dtype == torch.float32
 
 
+def test_a_precision_that_cannot_compute_is_refused() -> None:
+    for dtype in (torch.int8, torch.float8_e4m3fn):
+        with pytest.raises(WeightsError, match=rf"dtype is {dtype}; a VAE runs in torch.float32, "):
+            WanVae.load(TINY_VAE, dtype=dtype)
+
+
 def test_an_unused_or_absent_or_misshapen_tensor_fails_the_load(original: Tensors, tmp_path: Path) -> None:
     path = tmp_path / "vae.safetensors"
     for change, message in (
