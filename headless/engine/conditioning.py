@@ -165,16 +165,13 @@ def _not_used_by_svi(request: SegmentRequest) -> tuple[Adjustment, ...]:
 def _svi_onwards(request: SegmentRequest, vae: WanVae, anchor: Tensor) -> Conditioned:
     """No end image: latents only. A video before is encoded, and its last latents are continued."""
     previous, motion = _previous(request), request.motion_latent_count
+    continuation = Continuation.nothing()
     adjustments: tuple[Adjustment, ...] = ()
-    continuation = Continuation.nothing() if previous is None else Continuation.latents(motion)
     if previous is None and request.prefix is not None:
-        continuation = continuation_of_video(len(request.prefix), request.overlap)
+        continuation, adjustments = _of_video(request.prefix, request.overlap)
         motion = continuation.motion_latents
         if motion:
-            encoded = vae.encode(pixels(request.prefix[-prefix_frames(request.overlap) :]))
-            previous = encoded[:, -motion:]
-        else:
-            adjustments = (_no_motion(request),)
+            previous = vae.encode(pixels(request.prefix[-prefix_frames(request.overlap) :]))
     conditioning = svi_pro_conditioning(
         vae.encode(anchor),
         num_frames=request.num_frames,
@@ -186,14 +183,16 @@ def _svi_onwards(request: SegmentRequest, vae: WanVae, anchor: Tensor) -> Condit
     return Conditioned(conditioning, continuation, (*adjustments, *conditioning.adjustments))
 
 
-def _no_motion(request: SegmentRequest) -> Adjustment:
-    frames = 0 if request.prefix is None else len(request.prefix)
-    motion = request.overlap // FRAMES_PER_LATENT
-    needed = prefix_frames(request.overlap)
+def _of_video(prefix: Clip, overlap: int) -> tuple[Continuation, tuple[Adjustment, ...]]:
+    """How SVI continues a video, and what is reported where it is too short for the motion latents."""
+    continuation, wanted = continuation_of_video(len(prefix), overlap), overlap // FRAMES_PER_LATENT
+    if continuation.motion_latents == wanted:
+        return continuation, ()
     why = (
-        f"the video before has {frames} frames and {needed} are needed; the clip begins anew from the anchor"
+        f"the video before has {len(prefix)} frames and {prefix_frames(overlap)} are needed; "
+        "the clip begins anew from the anchor"
     )
-    return Adjustment("motion_latent_count", motion, 0, why)
+    return continuation, (Adjustment("motion_latent_count", wanted, 0, why),)
 
 
 def _svi_to_end(request: SegmentRequest, vae: WanVae, anchor: Tensor, end: Tensor) -> Conditioned:

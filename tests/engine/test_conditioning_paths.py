@@ -125,6 +125,16 @@ def test_svi_with_a_short_video_begins_anew_and_says_so(vae: WanVae) -> None:
     assert [(a.field, a.requested, a.used) for a in result.adjustments] == [("motion_latent_count", 1, 0)]
 
 
+@pytest.mark.parametrize("frames", [3, 5, 20])
+def test_svi_without_motion_latents_as_asked_says_nothing(vae: WanVae, frames: int) -> None:
+    """Overlap 0 asks for none, so a video of any length has enough."""
+    result = conditioned(vae, SVI, request(prefix=video(frames), overlap=0, num_frames=17))
+    assert result.continuation == Continuation.latents(0)
+    assert result.adjustments == ()
+    assert result.conditioning is not None
+    assert not result.conditioning.latents[:, 1:].any()
+
+
 def test_svi_takes_the_anchor_before_the_start_image(vae: WanVae) -> None:
     anchor = picture(colour=(0, 0, 0))
     result = conditioned(vae, SVI, request(anchor_image=anchor))
