@@ -19,7 +19,7 @@ class Delta:
     scale: float | None = None
     """Of the pair where it has no alpha of its own; None: 1."""
 
-    def of(self, shape: torch.Size, device: torch.device) -> Tensor:
+    def of(self, shape: tuple[int, ...], device: torch.device) -> Tensor:
         """The sum of all parts in float32."""
         total = torch.zeros(shape, dtype=torch.float32, device=device)
         if Part.UP in self.tensors:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from math import prod
 from typing import Final
 
-from models.lora_names import Part, is_dora, module_names, parse_key
+from models.lora_layout import foreign, is_whole_model
+from models.lora_names import Part, module_names, parse_key
 from models.safetensors_header import TensorEntry
 
 Shape = tuple[int, ...]
@@ -65,14 +66,14 @@ def match_keys(entries: Mapping[str, TensorEntry], shapes: Shapes, zero: Callabl
 def _problem(
     entries: Mapping[str, TensorEntry], used: Mapping[str, object], unknown: list[str]
 ) -> str | None:
-    dora = [key for key in entries if is_dora(key)]
-    if dora:
-        return f"is a DoRA (key {dora[0]}); only LoRA and LoKr can be loaded"
+    if is_whole_model(entries):
+        return "is a whole model and no LoRA: its keys are unknown"
     if unknown:
-        return (
-            f"does not fit this model: {len(unknown)} of its {len(entries)} keys are unknown, "
-            f"for example {', '.join(unknown[:3])}"
-        )
+        count = f"{len(unknown)} of its {len(entries)} keys are unknown, for example"
+        other = foreign(unknown)
+        if other is not None:
+            return f"is {other[0]}, and only LoRA and LoKr for Wan can be loaded: {count} {other[1]}"
+        return f"does not fit this model: {count} {', '.join(unknown[:3])}"
     if not used:
         return "changes no layer of this model"
     for key, entry in entries.items():

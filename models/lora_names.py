@@ -35,13 +35,9 @@ _PREFIXES: Final = re.compile(
 _ADAPTER: Final = r"(?:\.[A-Za-z_]\w*)?"
 """peft puts the adapter's name (`default`) before `.weight`."""
 _PARTS: Final = (
-    (
-        re.compile(rf"\.lora_A{_ADAPTER}\.weight$|\.lora_down\.weight$|\.lora\.down\.weight$"),
-        "weight",
-        Part.DOWN,
-    ),
-    (re.compile(rf"\.lora_B{_ADAPTER}\.weight$|\.lora_up\.weight$|\.lora\.up\.weight$"), "weight", Part.UP),
-    (re.compile(rf"\.lora_B{_ADAPTER}\.bias$"), "bias", Part.UP_BIAS),
+    (re.compile(rf"\.(?:lora_B|lora_up){_ADAPTER}\.bias$"), "bias", Part.UP_BIAS),
+    (re.compile(rf"\.(?:lora_A|lora_down|lora\.down){_ADAPTER}(?:\.weight)?$"), "weight", Part.DOWN),
+    (re.compile(rf"\.(?:lora_B|lora_up|lora\.up){_ADAPTER}(?:\.weight)?$"), "weight", Part.UP),
     (re.compile(r"\.alpha$"), "weight", Part.ALPHA),
     (re.compile(r"\.diff$"), "weight", Part.DIFF),
     (re.compile(r"\.diff_b$"), "bias", Part.DIFF),
@@ -53,7 +49,6 @@ _PARTS: Final = (
     (re.compile(r"\.lokr_w2_a$"), "weight", Part.W2_A),
     (re.compile(r"\.lokr_w2_b$"), "weight", Part.W2_B),
 )
-_DORA: Final = re.compile(r"\.(dora_scale|lora_magnitude_vector)(\.|$)")
 
 _TO_WAN: Final = (
     (r"^condition_embedder\.time_embedder\.linear_1$", "time_embedding.0"),
@@ -82,8 +77,7 @@ _TO_WAN: Final = (
 def module_names(parameters: Iterable[str]) -> Mapping[str, str]:
     """Every spelling of a module that owns one of the parameters -> its name in diffusers' spelling."""
     names: dict[str, str] = {}
-    for parameter in parameters:
-        module = parameter.rpartition(".")[0]
+    for module in dict.fromkeys(parameter.rpartition(".")[0] for parameter in parameters):
         for spelling in (module, wan_module(module)):
             names[spelling] = names[spelling.replace(".", "_")] = module
     return names
@@ -94,11 +88,6 @@ def wan_module(module: str) -> str:
     for pattern, replacement in _TO_WAN:
         module = re.sub(pattern, replacement, module)
     return module
-
-
-def is_dora(key: str) -> bool:
-    """Whether the key belongs to DoRA, which changes a weight's direction and size apart."""
-    return _DORA.search(key) is not None
 
 
 def parse_key(key: str, modules: Mapping[str, str]) -> tuple[str, Part] | None:
