@@ -1,0 +1,1 @@
+"""What the benchmarks of the queue and of the worker share."""
