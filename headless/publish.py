@@ -12,9 +12,9 @@ from typing import Any
 from headless.errors import BadOutput
 from headless.job_listener import JobListener
 from headless.media.contact_sheet import Labelled, write_contact_sheet
-from headless.media.fidelity import fidelity
 from headless.media.stills import write_poster
 from headless.ports import Storage, StoredObject
+from headless.quality.fidelity import fidelity
 from headless.segment import Generation, Picture
 from headless.task import Phase
 

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from headless.media.fidelity import Plane, fidelity
+from headless.quality.fidelity import Plane, fidelity
 from headless.segment import Picture
 
 

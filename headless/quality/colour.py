@@ -1,0 +1,46 @@
+"""Pixels as brightness, and as colours at distances that eyes agree with."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from headless.segment import Picture
+
+Plane = npt.NDArray[np.float64]
+
+_LUMA = (0.2126, 0.7152, 0.0722)
+_TO_XYZ = (
+    (0.4124564, 0.3575761, 0.1804375),
+    (0.2126729, 0.7151522, 0.0721750),
+    (0.0193339, 0.1191920, 0.9503041),
+)
+_DELTA = 6 / 29
+
+
+def luma(picture: Picture) -> Plane:
+    """Y' of ITU-R BT.709 from uint8 [..., 3] RGB: float64 [...], 0 to 255 levels."""
+    plane: Plane = picture.astype(np.float64) @ np.asarray(_LUMA)
+    return plane
+
+
+def lab(picture: Picture) -> Plane:
+    """CIE 1976 L*a*b* of uint8 [..., 3] sRGB: float64 [..., 3], L* 0 to 100, a* and b* about -110 to 110.
+
+    IEC 61966-2-1 undoes the transfer curve and gives XYZ under D65; CIE 15 gives L*a*b*, white being what
+    (255, 255, 255) is. A distance of about 2.3 in it is what eyes just notice (Mahy, Van Eycken and
+    Oosterlinck, Color Research and Application 19, 1994).
+    """
+    matrix = np.asarray(_TO_XYZ)
+    relative = _linear()[picture] @ (matrix / matrix.sum(axis=1, keepdims=True)).T
+    bent = np.where(relative > _DELTA**3, np.cbrt(relative), relative / (3 * _DELTA**2) + 4 / 29)
+    x, y, z = bent[..., 0], bent[..., 1], bent[..., 2]
+    colours: Plane = np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1)
+    return colours
+
+
+def _linear() -> Plane:
+    """Linear light of every 8-bit sRGB value, 0 to 1."""
+    value = np.arange(256) / 255
+    curve: Plane = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
+    return curve
