@@ -24,7 +24,7 @@ class Kind(StrEnum):
 
 
 _OF_WORKERS = {Kind.KILL: 6, Kind.STOP: 2}
-_OF_DATABASES = {Kind.CRASH: 0.5, Kind.RESTART: 0.5, Kind.CUT: 0.5}
+_OF_DATABASES = {Kind.CRASH: 0.7, Kind.RESTART: 0.7, Kind.CUT: 0.6}
 LONGEST_HESITATION = 0.3
 
 

