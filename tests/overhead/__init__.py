@@ -1,0 +1,1 @@
+"""Tests of what the worker does beside its engine."""
