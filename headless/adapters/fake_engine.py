@@ -1,7 +1,8 @@
 """An engine without a model: deterministic numbered frames, a set pace, faults on request.
 
 A first clip counts its frames from 0. A continuation repeats the numbers that it continues and counts on, so
-a seam can be checked by reading the numbers.
+a seam can be checked by reading the numbers. How many it repeats is what the real engine would repeat for the
+same request.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from headless.errors import BadParams
 from headless.ports import Clock, ModelRegistry
 from headless.segment import EngineListener, Generation, Picture, SegmentRequest
 from headless.task import Phase
-from wan2gp_patch.frames import Continuation
+from wan2gp_patch.frames import Continuation, EndFrameMode, continuation_of_video, prefix_frames
 
 
 class FakeEngine:
@@ -62,7 +63,8 @@ class FakeEngine:
             self._clock.sleep(self._step_seconds)
             _strike(faults, "step", step)
             listener.on_step(step, request.steps, partial(draw_number, step, 64, 64))
-        head = _continuation(request).head_drop
+        svi = bool(self._model_def.get("svi2pro", False))
+        head = _continuation(request, svi).head_drop
         first = _first_number(request, head)
         return Generation(
             width=request.width,
@@ -70,7 +72,7 @@ class FakeEngine:
             num_frames=request.num_frames,
             new_frames=request.num_frames - head,
             frames=_frames(request, first, faults, listener),
-            end_frame_mode=request.end_frame_mode,
+            end_frame_mode=_mode(request, svi).value,
             details=self._details(request),
             save_handoff=lambda path: _save_handoff(path, first + request.num_frames - 1),
             save_sampled=lambda path: _save_handoff(path, first + request.num_frames - 1),
@@ -93,13 +95,25 @@ def _strike(faults: tuple[Fault, ...], where: str, step: int = 1) -> None:
             fault.strike()
 
 
-def _continuation(request: SegmentRequest) -> Continuation:
-    """What the clip continues, by CONDITIONING.md."""
+def _continuation(request: SegmentRequest, svi: bool) -> Continuation:
+    """What the clip continues. SVI continues latents, also of a video, unless an end image is encoded."""
     if request.previous_latents is not None:
         return Continuation.latents(request.motion_latent_count)
-    if request.prefix is not None:
+    if request.prefix is None:
+        return Continuation.nothing()
+    frames, mode = len(request.prefix), _mode(request, svi)
+    if svi and mode in (EndFrameMode.NONE, EndFrameMode.SLOT):
+        return continuation_of_video(frames, request.overlap)
+    if frames >= prefix_frames(request.overlap):
         return Continuation.pixels(request.overlap)
-    return Continuation.nothing()
+    return Continuation.latents(0) if svi else Continuation.last_frame()
+
+
+def _mode(request: SegmentRequest, svi: bool) -> EndFrameMode:
+    if request.end_image is None:
+        return EndFrameMode.NONE
+    started = svi or request.start_image is not None or request.prefix is not None
+    return EndFrameMode(request.end_frame_mode) if started else EndFrameMode.IN_CHUNK
 
 
 def _first_number(request: SegmentRequest, head: int) -> int:
