@@ -116,7 +116,7 @@ def _busy_stop(container: Container) -> None:
 
 def _outlives(host: Host) -> None:
     """A result that the queue did not hear of outlives its container; the next one delivers it."""
-    fake = ("--local", QUEUE, "--engine", "fake")
+    fake = ("--local", QUEUE, "--engine", "fake", "--grace", "0")
     with host.container() as first:
         task = _submit(first, *_SLOW)
         worker = first.worker(*fake)
