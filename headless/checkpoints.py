@@ -64,7 +64,7 @@ class Checkpoints:
         if found.input_hash != digest:
             log.info("the checkpoint has other inputs; starting over", segment=index)
             return None
-        path = self._folder / f"resumed-{index}.safetensors"
+        path = self._folder / f"resumed-{index}-{digest[:12]}.safetensors"
         try:
             self._storage.fetch(found.object_key, path, MAX_BYTES)
         except HeadlessError as error:
@@ -75,7 +75,7 @@ class Checkpoints:
 
     def record(self, index: int, digest: str, save: Callable[[Path], None]) -> None:
         """Save the latents now, and bring them to storage and queue beside the work."""
-        path = self._folder / f"checkpoint-{index}.safetensors"
+        path = self._folder / f"checkpoint-{index}-{digest[:12]}.safetensors"
         save(path)
         context = contextvars.copy_context()
         self._pool.submit(context.run, self._publish, index, digest, path)

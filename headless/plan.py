@@ -91,6 +91,12 @@ def _segment(images: ImagePlan, num_frames: int, seed: int) -> SegmentPlan:
     return SegmentPlan(0, seed, num_frames, new, model_latents(num_frames, mode))
 
 
+def _output_checks(params: GenerateParams, definition: ModelDefinition) -> bool:
+    if params.output_checks is None:
+        return bool(definition.model_def.get("output_checks", True))
+    return params.output_checks
+
+
 def _assembled(
     params: GenerateParams,
     definition: ModelDefinition,
@@ -137,7 +143,7 @@ def _assembled(
         augment_empty_frames=options["augment_empty_frames"],
         noise_augmentation=options["noise_augmentation"],
         loras=loras,
-        output_checks=bool(definition.model_def.get("output_checks", True)),
+        output_checks=_output_checks(params, definition),
         segments=segments,
         adjustments=adjustments,
     )

@@ -35,6 +35,8 @@ class Previews:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="preview")
         self._pending: Future[None] | None = None
         self._next_at = float("-inf")
+        self._step = 0
+        self._again = ""
         self._closed = threading.Event()
 
     def __enter__(self) -> Previews:
@@ -48,17 +50,23 @@ class Previews:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def offer(self, step: int, picture: Callable[[], Picture]) -> None:
-        """Take a preview of step `step` if one is due; `picture()` is called only then."""
+        """Take a preview of step `step` if one is due; `picture()` is called only then.
+
+        Steps that begin anew are those of a second try, whose previews have names of their own.
+        """
+        if step <= self._step:
+            self._again = "again-"
+        self._step = step
         now = self._clock.monotonic()
         if now < self._next_at or (self._pending is not None and not self._pending.done()):
             return
         self._next_at = now + SECONDS_BETWEEN_PREVIEWS
         context = contextvars.copy_context()
-        self._pending = self._pool.submit(context.run, self._publish, step, picture())
+        self._pending = self._pool.submit(context.run, self._publish, f"{self._again}{step:04d}", picture())
 
-    def _publish(self, step: int, picture: Picture) -> None:
-        key = f"{self._prefix}/preview-{step:04d}.webp"
-        path = self._folder / f"preview-{step:04d}.webp"
+    def _publish(self, step: str, picture: Picture) -> None:
+        key = f"{self._prefix}/preview-{step}.webp"
+        path = self._folder / f"preview-{step}.webp"
         try:
             write_preview(picture, path)
             self._storage.put(key, path, "image/webp")

@@ -14,7 +14,6 @@ from headless.job_listener import JobListener
 from headless.media.contact_sheet import Labelled, write_contact_sheet
 from headless.media.stills import write_poster
 from headless.ports import Storage, StoredObject
-from headless.quality.fidelity import fidelity
 from headless.segment import Generation, Picture
 from headless.task import Phase
 
@@ -55,13 +54,17 @@ class KeptFrames:
 
 
 def write_frames(
-    generation: Generation, write: Callable[[Picture], None], listener: JobListener
+    generation: Generation,
+    write: Callable[[Picture], None],
+    measure: Callable[[Picture], None],
+    listener: JobListener,
 ) -> KeptFrames:
-    """Hand the new frames of a clip to the encoder. `BadOutput` if their number is wrong."""
+    """Hand the new frames of a clip to the encoder, all to the meter. `BadOutput` for a wrong number."""
     head = generation.num_frames - generation.new_frames
     kept = KeptFrames(generation.new_frames)
     count = 0
     for picture in generation.frames:
+        measure(picture)
         if count >= head:
             write(picture)
             kept.offer(count - head, picture)
@@ -82,24 +85,6 @@ def write_stills(kept: KeptFrames, given: dict[str, Picture], title: str, folder
         label = Labelled(name.replace("_", " "), picture, given=True)
         cells.insert(len(cells) if name == "end_image" else 0, label)
     write_contact_sheet(cells, folder / CONTACT_SHEET_FILE, title=title)
-
-
-def scores(kept: KeptFrames, generation: Generation, given: dict[str, Picture]) -> dict[str, Any]:
-    """PSNR in dB and SSIM of the first and last frame against the given images.
-
-    The end is the frame that stands for the end image: in mode `extra_latent` the one that is dropped.
-    A continuation shows no start image, so it has no start score.
-    """
-    result: dict[str, Any] = {}
-    if "start_image" in given and generation.new_frames == generation.num_frames:
-        result["start"] = fidelity(kept.first, given["start_image"]).as_json()
-    if "end_image" in given:
-        dropped = generation.end_frame()
-        result["end"] = fidelity(kept.last if dropped is None else dropped, given["end_image"]).as_json()
-        result["end"]["frame"] = "last" if dropped is None else "dropped"
-        if dropped is not None:
-            result["last"] = fidelity(kept.last, given["end_image"]).as_json()
-    return result
 
 
 class Publisher:

@@ -47,12 +47,13 @@ def describe(
     inputs: Inputs,
     generation: Generation,
     adjustments: tuple[Adjustment, ...],
-    scores: Mapping[str, Any],
+    quality: Mapping[str, Any],
     versions: Mapping[str, str],
     worker_id: str,
     timings: Mapping[str, float],
 ) -> dict[str, Any]:
-    """The result of a task, less its files, known after the upload. `timings`: seconds per phase."""
+    """The result of a task, less its files, known after the upload. `timings`: seconds per phase;
+    `quality`: what was measured, what the output checks said, and what is worth a warning."""
     return {
         "format": FORMAT,
         "model": plan.model,
@@ -66,8 +67,8 @@ def describe(
         "parameters": effective(plan),
         "adjustments": [entry.as_json() for entry in adjustments],
         "inputs": inputs.hashes(),
-        "scores": dict(scores),
         "output_checks": plan.output_checks,
+        **quality,
         "engine": dict(generation.details),
         "versions": {"headless": __version__, **versions},
         "worker": worker_id,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,10 +21,13 @@ from headless.loras import locate_loras
 from headless.media.video import VideoWriter
 from headless.media.write_behind import WriteBehind
 from headless.outbox import Parcel
+from headless.output_checks import ClipRefused, OutputChecks, Refusal, bad_output
 from headless.params import parse
 from headless.plan import make_plan
+from headless.planning.seeds import retry_seed
 from headless.previews import Previews
-from headless.publish import LATENTS_FILE, VIDEO_FILE, KeptFrames, scores, write_frames, write_stills
+from headless.publish import LATENTS_FILE, VIDEO_FILE, KeptFrames, write_frames, write_stills
+from headless.quality.clip_meter import ClipMeter
 from headless.request import build_request, refuse_adjustments, segment_inputs
 from headless.result import describe, metadata
 from headless.segment import Generation
@@ -43,6 +47,7 @@ class Made:
 
     generation: Generation
     kept: KeptFrames
+    meter: ClipMeter
     files: Path
     versions: Mapping[str, str]
     video: contextlib.ExitStack
@@ -59,6 +64,7 @@ class TaskRun:
         self.claim = claim
         self._services = services
         self._stack = contextlib.ExitStack()
+        self._refused: Refusal | None = None
 
     def open(self) -> None:
         """Make the folder and begin to renew the lease."""
@@ -96,29 +102,65 @@ class TaskRun:
         )
         loras = locate_loras(self._plan.loras, s.loras, self.listener.check)
         self._segment = segment_inputs(self._plan, self._inputs, loras)
+        self._checks = OutputChecks(self._plan, self._segment.pictures)
+        self._files = self._folder / "out"
         if self._params.strict:
             refuse_adjustments(self._segment.adjustments)
         log.info("planned", model=self._plan.model, seed=self._plan.seed, frames=self._plan.num_frames)
         self.listener.on_waiting()
 
     def generate(self, forecast: Forecast) -> Made:
-        """Run the engine and encode its frames; the model definition is patched meanwhile."""
+        """Run the engine and encode its frames; the model definition is patched meanwhile.
+
+        A clip that fails its output checks is made once more with another seed, at once, while the lease is
+        held and the model is loaded. Raises `BadOutput` when that fails, too.
+        """
         s = self._services
         self.listener.on_phase(Phase.LOADING)
         s.engine.load(self._plan.model, self.listener)
         with self._patched_definition():
-            digest = input_hash(self._plan, self._inputs, self._segment, s.engine)
-            sampled = self._checkpoints.find(0, digest)
-            request = build_request(self._plan, self._segment, sampled)
-            self.listener.expect(forecast.expect(request))
-            generation = s.engine.generate(request, self.listener)
-            if self._params.strict:
-                refuse_adjustments(generation.adjustments)
-            if sampled is None and generation.save_sampled is not None:
-                self._checkpoints.record(0, digest, generation.save_sampled)
-            made = self._encode(generation)
-        forecast.learn(request, self.listener.timings)
+            made = self._clip(forecast)
+            if isinstance(made, Refusal):
+                self._reseed(made)
+                made = self._clip(forecast)
+        if isinstance(made, Refusal):
+            raise bad_output(tuple(filter(None, (self._refused, made))), strict=False)
         return made
+
+    def _clip(self, forecast: Forecast) -> Made | Refusal:
+        """One run of the engine. What it leaves behind after a refusal needs neither memory nor disk."""
+        s = self._services
+        digest = input_hash(self._plan, self._inputs, self._segment, s.engine)
+        sampled = self._checkpoints.find(0, digest)
+        request = build_request(self._plan, self._segment, sampled)
+        self.listener.expect(forecast.expect(request))
+        generation = s.engine.generate(request, self.listener)
+        if self._params.strict:
+            refuse_adjustments(generation.adjustments)
+        if sampled is None and generation.save_sampled is not None:
+            self._checkpoints.record(0, digest, generation.save_sampled)
+        try:
+            made = self._encode(generation)
+        except ClipRefused as refused:
+            shutil.rmtree(self._files)
+            return refused.refusal
+        if self._refused is None:
+            forecast.learn(request, self.listener.timings)
+        return made
+
+    def _reseed(self, refusal: Refusal) -> None:
+        """Plan the second try, under another seed, and report it."""
+        if self._params.strict:
+            raise bad_output((refusal,), strict=True)
+        self._refused = refusal
+        failed = " and ".join(finding.check for finding in refusal.findings)
+        why = f"the clip with the seed before failed its output checks ({failed})"
+        self._plan = self._plan.with_seed(retry_seed(self._plan.seed), why)
+        log.warning(
+            "the clip failed its output checks; making it once more with another seed",
+            next_seed=self._plan.seed,
+            **refusal.as_json(),
+        )
 
     def finish(self, made: Made) -> Parcel:
         """Complete the files and put them into the outbox. The engine is not needed any more."""
@@ -128,12 +170,20 @@ class TaskRun:
         write_stills(
             made.kept, given, f"{plan.model}  seed {plan.seed}  {plan.width}x{plan.height}", made.files
         )
+        generation, checks = made.generation, self._checks
+        quality = {
+            "scores": checks.scores(made.kept, generation, made.meter),
+            "checks": checks.told(generation, made.meter, self._refused),
+            "warnings": list(checks.warnings(made.meter)),
+        }
+        for warning in quality["warnings"]:
+            log.warning("a flaw that is no reason to refuse the clip", flaw=warning)
         result = describe(
             plan,
             self._inputs,
-            made.generation,
-            (*plan.adjustments, *self._segment.adjustments, *made.generation.adjustments),
-            scores(made.kept, made.generation, given),
+            generation,
+            (*plan.adjustments, *self._segment.adjustments, *generation.adjustments),
+            quality,
             made.versions,
             self._services.worker_id,
             self.listener.timings,
@@ -152,26 +202,34 @@ class TaskRun:
     def _encode(self, generation: Generation) -> Made:
         versions = self._services.engine.versions()
         told = metadata(self._plan, self.claim, generation, self._inputs, versions)
-        files = self._folder / "out"
+        files = self._files
         files.mkdir()
+        meter = self._checks.meter(generation)
         size = {"width": generation.width, "height": generation.height}
         with contextlib.ExitStack() as stack:
             video = stack.enter_context(
                 VideoWriter(files / VIDEO_FILE, fps=self._plan.fps, metadata=told, **size)
             )
             encoder = stack.enter_context(WriteBehind(video.write))
-            kept = write_frames(generation, encoder.write, self.listener)
+            with WriteBehind(meter.offer) as measuring:
+                kept = write_frames(generation, encoder.write, measuring.write, self.listener)
             self.listener.on_phase(Phase.CHECKING)
+            self._checks.judge(self._plan.seed, kept, generation, meter)
             if generation.save_handoff is not None:
                 generation.save_handoff(files / LATENTS_FILE)
-            return Made(_without_engine(generation), kept, files, versions, stack.pop_all())
+            return Made(_without_engine(generation), kept, meter, files, versions, stack.pop_all())
 
 
 def _without_engine(generation: Generation) -> Generation:
     """The same, without what keeps the engine's memory alive."""
-    dropped = generation.end_frame()
+    dropped, not_finite = generation.end_frame(), generation.not_finite()
     return replace(
-        generation, frames=iter(()), save_handoff=None, save_sampled=None, end_frame=lambda: dropped
+        generation,
+        frames=iter(()),
+        save_handoff=None,
+        save_sampled=None,
+        end_frame=lambda: dropped,
+        not_finite=lambda: not_finite,
     )
 
 

@@ -113,3 +113,6 @@ class Generation:
     save_sampled: Callable[[Path], None] | None = None
     """Writes everything that was sampled, the end latent too, so that decoding can be done again."""
     end_frame: Callable[[], Picture | None] = lambda: None
+    not_finite: Callable[[], int] = lambda: 0
+    """How many frames held a NaN or an infinity before they became 8-bit, the end frame too; known only after
+    `frames` is exhausted."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from headless.adapters.fake_faults import Fault, read_faults
+from headless.adapters.fake_pictures import Spoiler, numbered_clip
 from headless.adapters.numbered_frames import draw_number, read_number
 from headless.errors import BadParams
 from headless.ports import Clock, ModelRegistry
@@ -66,14 +67,16 @@ class FakeEngine:
         svi = bool(self._model_def.get("svi2pro", False))
         head = _continuation(request, svi).head_drop
         first = _first_number(request, head)
+        spoiler = Spoiler(faults, request.seed)
         return Generation(
             width=request.width,
             height=request.height,
             num_frames=request.num_frames,
             new_frames=request.num_frames - head,
-            frames=_frames(request, first, faults, listener),
+            frames=_frames(request, first, head > 0, faults, spoiler, listener),
             end_frame_mode=_mode(request, svi).value,
             details=self._details(request),
+            not_finite=lambda: spoiler.not_finite,
             save_handoff=lambda path: _save_handoff(path, first + request.num_frames - 1),
             save_sampled=lambda path: _save_handoff(path, first + request.num_frames - 1),
         )
@@ -128,12 +131,16 @@ def _first_number(request: SegmentRequest, head: int) -> int:
 
 
 def _frames(
-    request: SegmentRequest, first: int, faults: tuple[Fault, ...], listener: EngineListener
+    request: SegmentRequest,
+    first: int,
+    continues: bool,
+    faults: tuple[Fault, ...],
+    spoiler: Spoiler,
+    listener: EngineListener,
 ) -> Iterator[Picture]:
     listener.on_phase(Phase.DECODING)
     _strike(faults, "decoding")
-    for index in range(request.num_frames):
-        yield draw_number((first + index) % 65536, request.width, request.height, request.seed)
+    yield from spoiler.spoilt(numbered_clip(request, first, continues), request.num_frames)
 
 
 def _save_handoff(path: Path, last_number: int) -> None:

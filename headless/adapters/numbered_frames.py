@@ -18,11 +18,22 @@ BITS = 16
 
 def draw_number(number: int, width: int, height: int, seed: int = 0) -> Picture:
     """A picture of `number` (0..65535), uint8 [height, width, 3]; number and seed give the background."""
-    if not 0 <= number < 1 << BITS:
-        raise ValueError(f"number is {number}; a picture holds 0 to {(1 << BITS) - 1}")
+    return number_over(background(number, width, height, seed), number)
+
+
+def background(number: int, width: int, height: int, seed: int = 0) -> Picture:
+    """A plain picture, uint8 [height, width, 3], whose hue comes from `number` and `seed`."""
     hue = ((number * 7 + seed * 31) % 360) / 360
     colour = tuple(int(255 * c) for c in colorsys.hsv_to_rgb(hue, 0.45, 0.75))
-    canvas = Image.new("RGB", (width, height), colour)
+    return np.asarray(Image.new("RGB", (width, height), colour), dtype=np.uint8)
+
+
+def number_over(picture: Picture, number: int) -> Picture:
+    """`number` (0..65535) written over a picture, as digits and as a strip. Raises `ValueError`."""
+    if not 0 <= number < 1 << BITS:
+        raise ValueError(f"number is {number}; a picture holds 0 to {(1 << BITS) - 1}")
+    height, width = picture.shape[:2]
+    canvas = Image.fromarray(picture)
     pen = ImageDraw.Draw(canvas)
     size = max(10, height // 3)
     pen.text(

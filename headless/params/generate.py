@@ -149,6 +149,10 @@ class GenerateParams(BaseModel):
     noise_augmentation: Annotated[float, Field(ge=0, le=10)] = 0.0
     """Seeded noise on the start and end pixels, for more motion."""
 
+    output_checks: bool | None = None
+    """Look at the clip before it is published, and fail rather than publish a bad one; by default what the
+    model definition says."""
+
     strict: bool = False
     """Fail instead of adjusting a value."""
 

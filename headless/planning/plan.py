@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from headless.planning.loras import PlannedLora
+from headless.planning.seeds import segment_seed
 from wan2gp_patch.adjustment import Adjustment
 from wan2gp_patch.frames import Continuation
 
@@ -65,6 +66,15 @@ class Plan:
     output_checks: bool
     segments: tuple[SegmentPlan, ...]
     adjustments: tuple[Adjustment, ...]
+
+    def with_seed(self, seed: int, why: str) -> Plan:
+        """The same task from another seed, which is reported."""
+        return replace(
+            self,
+            seed=seed,
+            segments=tuple(replace(part, seed=segment_seed(seed, part.index)) for part in self.segments),
+            adjustments=(*self.adjustments, Adjustment("seed", self.seed, seed, why)),
+        )
 
     @property
     def frames_out(self) -> int:

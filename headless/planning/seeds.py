@@ -5,6 +5,14 @@ from __future__ import annotations
 import hashlib
 
 
+def retry_seed(seed: int) -> int:
+    """The seed with which a clip is made again after its output checks refused it, 0..2^32-1.
+
+    The first 4 bytes, big-endian, of SHA-256 of the text `retry:<seed>`: equal tasks have equal retries.
+    """
+    return int.from_bytes(hashlib.sha256(f"retry:{seed}".encode()).digest()[:4], "big")
+
+
 def segment_seed(seed: int, index: int) -> int:
     """The seed of segment `index`, 0..2^32-1. The first segment has the task's own.
 

@@ -11,7 +11,7 @@ from headless.quality.colour import Plane, lab, luma
 from headless.quality.thresholds import Thresholds
 from headless.segment import Picture
 
-SAMPLED_SIDE = 128
+SAMPLED_SIDE = 64
 BRIGHT_PERCENT = 98
 MIDDLE = 127.5
 
@@ -60,7 +60,7 @@ class FrameLook:
 def look_at(frame: Picture) -> FrameLook:
     """Measure a frame, uint8 [H, W, 3], on every n-th pixel of every n-th row.
 
-    n = max(1, shorter side // 128), so at least 128 x 128 pixels are looked at where there are as many. Means
+    n = max(1, shorter side // 64), so at least 64 x 64 pixels are looked at where there are as many. Means
     and shares over a regular grid differ from those over all pixels by far less than the thresholds need.
     """
     n = max(1, min(frame.shape[:2]) // SAMPLED_SIDE)

@@ -132,8 +132,8 @@ def test_the_video_carries_how_it_was_made(done: tuple[Place, str]) -> None:
 def test_first_and_last_frame_are_compared_with_the_given_images(done: tuple[Place, str]) -> None:
     place, task = done
     scores = place.result(task)["scores"]
-    assert set(scores) == {"start", "end"}
-    for score in scores.values():
+    assert {"start", "end"} < set(scores)
+    for score in (scores["start"], scores["end"]):
         assert 0 < score["psnr_db"] < 60
         assert -1 <= score["ssim"] < 1
     assert scores["end"]["frame"] == "last"
