@@ -33,11 +33,15 @@ LEASE = 0.3
 
 
 class Engine(FakeEngine):
-    """The fake engine; before the last frame of a task it calls what `meanwhile` holds for its prompt."""
+    """The fake engine; before the last frame of a task it calls what `meanwhile` holds for its prompt.
 
-    def __init__(self, clock: FakeClock, timeline: Timeline) -> None:
+    An error of that stops the worker and is kept in `errors`."""
+
+    def __init__(self, clock: FakeClock, timeline: Timeline, shutdown: Shutdown) -> None:
         super().__init__(load_models_def(SHIPPED_CONFIGS), clock)
         self.meanwhile: dict[str, Callable[[], None]] = {}
+        self.errors: list[Exception] = []
+        self._shutdown = shutdown
         self.ran: list[str] = []
         self._timeline = timeline
 
@@ -49,9 +53,17 @@ class Engine(FakeEngine):
     def _marked(self, frames: Iterator[Picture], request: SegmentRequest) -> Iterator[Picture]:
         for index, frame in enumerate(frames):
             if index == request.num_frames - 1:
-                self.meanwhile.get(request.prompt, lambda: None)()
+                self._call(self.meanwhile.get(request.prompt, lambda: None))
             yield frame
         self._timeline.mark(f"engine done with {request.prompt}")
+
+    def _call(self, meanwhile: Callable[[], None]) -> None:
+        try:
+            meanwhile()
+        except Exception as error:
+            self.errors.append(error)
+            self._shutdown.request()
+            raise
 
 
 class Storage(LocalStorage):
@@ -99,8 +111,8 @@ class Worker:
         self.clock = FakeClock()
         self.queue = Queue(folder / "queue.sqlite3", self.clock, self.timeline)
         self.storage = Storage(folder / "files", self.timeline)
-        self.engine = Engine(self.clock, self.timeline)
         self.shutdown = Shutdown(self.clock, grace=30)
+        self.engine = Engine(self.clock, self.timeline, self.shutdown)
         self._folder = folder
         workspace = Workspace(folder / "work")
         services = JobServices(
@@ -126,10 +138,13 @@ class Worker:
         return self.queue.enqueue(NewTask(params={**named, **sizes, "start_image": f"storage://{key}"}))
 
     def work(self) -> int:
-        """Run until the queue is empty; the exit status."""
+        """Run until the queue is empty; the exit status. Raises what went wrong meanwhile."""
         policy = LoopPolicy(busy=0.001, idle=0.01, until_idle=True)
         queue, engine, clock = self.queue, self.engine, self.clock
-        return WorkLoop(queue, engine, self._runner, self.shutdown, clock, "first", policy).run()
+        status = WorkLoop(queue, engine, self._runner, self.shutdown, clock, "first", policy).run()
+        for error in engine.errors:
+            raise error
+        return status
 
     def renewals(self, answer: RenewAnswer, task: str, count: int) -> None:
         """Have the leases renewed until a task's holder was given this answer so often."""
