@@ -46,7 +46,7 @@ class Customer:
     def waiting(self) -> bool:
         """Whether a job is still to be accepted or worked off, or a task to be queued again."""
         if len(self.accepted) < len(self._jobs):
-            return self.error is None
+            return True
         open_tasks = f"t.status in ('Queued', 'In Progress') or ({TO_RETRY})"
         ((count,),) = self._ground.query(f"select count(*) from tasks t where {open_tasks}")
         return bool(count)

@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
+
+from headless.errors import QueueUnavailable
 from tests.crash.sites import LocalSite, Site, SupabaseSite
 from tests.soak.faults import Kind
 from tests.soak.journal import SQLITE_JOURNAL, SUPABASE_JOURNAL
@@ -26,7 +29,7 @@ class Ground(abc.ABC):
 
     @abc.abstractmethod
     def query(self, text: str) -> list[tuple[Any, ...]]:
-        """Rows, past the product's own calls."""
+        """Rows, past the product's own calls. `QueueUnavailable` while the database is away."""
 
     @abc.abstractmethod
     def lease_flags(self) -> list[str]:
@@ -80,7 +83,10 @@ class SupabaseGround(Ground):
         stack.sql(SUPABASE_JOURNAL)
 
     def query(self, text: str) -> list[tuple[Any, ...]]:
-        return self._stack.sql(text)
+        try:
+            return self._stack.sql(text)
+        except psycopg.OperationalError as error:
+            raise QueueUnavailable(f"the database does not answer: {error}") from error
 
     def lease_flags(self) -> list[str]:
         return []

@@ -64,21 +64,21 @@ class Soak:
             Customer(self._ground, self._jobs, lambda: self._done) as customer,
         ):
             chaos = Chaos(self._ground, fleet, plan, o.lease_seconds)
-            in_time = self._work(fleet, chaos, customer)
+            done = self._work(fleet, chaos, customer)
             fleet.wind_down()
-            if in_time:
+            if done:
                 fleet.clear_up()
         verdict = self._audit(fleet, customer)
         if customer.error is not None:
             verdict.wrong.append(f"the customer met an error: {customer.error!r}")
-        if not in_time:
+        elif not done:
             verdict.wrong.append(f"the time of {o.seconds:g} s was up before everything was done")
         return verdict, self._tally(fleet, chaos, customer)
 
     def _work(self, fleet: Fleet, chaos: Chaos, customer: Customer) -> bool:
-        """Until nothing is left to do; whether that was in time."""
+        """Until nothing is left to do; whether it came to that in time."""
         pause, reported = threading.Event(), 0.0
-        while (seconds := time.monotonic() - self._began) < self._options.seconds:
+        while (seconds := time.monotonic() - self._began) < self._options.seconds and customer.error is None:
             census = self._ground.census()
             self._done = census.get("Complete", 0)
             if not customer.waiting:
