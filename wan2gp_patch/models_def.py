@@ -15,9 +15,10 @@ from __future__ import annotations
 
 import difflib
 import logging
+import threading
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final
 
@@ -32,7 +33,11 @@ class UnknownModel(KeyError):
         return str(self.args[0])
 
 
-@dataclass(frozen=True)
+class DefinitionInUse(RuntimeError):
+    """Another thread's block holds the key at another value. The message names both values."""
+
+
+@dataclass(eq=False)
 class _Change:
     """One key of one dict: what it held, and what it holds meanwhile."""
 
@@ -41,6 +46,7 @@ class _Change:
     key: str
     before: Any
     meanwhile: Any
+    thread: int = field(default_factory=threading.get_ident)
 
     @property
     def name(self) -> str:
@@ -48,6 +54,10 @@ class _Change:
 
     def apply(self) -> None:
         self.definition[self.key] = self.meanwhile
+
+    def concerns(self, other: _Change) -> bool:
+        """Whether both change the same key of the same dict."""
+        return self.definition is other.definition and self.key == other.key
 
     def restore(self) -> Any:
         """Put the old value back and return the one that was found."""
@@ -57,6 +67,43 @@ class _Change:
         else:
             self.definition[self.key] = self.before
         return found
+
+
+class _InForce:
+    """The changes that are in force, oldest first. Whoever reads or changes them holds `lock`."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self._changes: list[_Change] = []
+
+    def add(self, change: _Change) -> None:
+        """Raises `DefinitionInUse` where another thread needs another value for the same key now."""
+        for other in self._changes:
+            rival = other.concerns(change) and other.thread != change.thread
+            if rival and not _same(other.meanwhile, change.meanwhile):
+                raise DefinitionInUse(
+                    f"{change.name} is {other.meanwhile!r} for another job that runs now and cannot become "
+                    f"{change.meanwhile!r}; run such jobs one after another"
+                )
+        self._changes.append(change)
+
+    def has(self, change: _Change) -> bool:
+        """Whether it was added and not removed."""
+        return change in self._changes
+
+    def remove(self, change: _Change) -> _Change | None:
+        """Take it out. A younger change of the same key, if any, inherits the value to go back to."""
+        index = self._changes.index(change)
+        del self._changes[index]
+        younger = next((other for other in self._changes[index:] if other.concerns(change)), None)
+        if younger is not None:
+            younger.before = change.before
+        return younger
+
+
+# Definitions belong to the process, so the record of who holds them changed does too: the only thing at the
+# level of a module that changes.
+_IN_FORCE: Final = _InForce()
 
 
 @contextmanager
@@ -71,14 +118,17 @@ def patched_model_def(
 
     `loaded` is the engine or pipeline in memory: any object; its `model_def` is changed too if that is a
     dict. If it takes over a copy of the changed definition inside the block, the copy is put right as well.
-    Nested blocks unwind last-in first-out. A value that somebody else set inside the block is replaced by the
-    old one all the same, with a warning that names both. If changing fails half-way, what was changed is
-    restored and the error goes on: nothing runs without what was asked for.
+    Nested blocks unwind last-in first-out. Blocks in several threads may overlap and end in any order while
+    they set the same values: the old value comes back with the last of them. A value that somebody else set
+    inside the block is replaced by the old one all the same, with a warning that names both. If changing
+    fails half-way, what was changed is restored and the error goes on: nothing runs without what was asked
+    for.
 
     Every change is logged at INFO, by default on the logger `svi`.
 
     Raises:
         UnknownModel: `models_def` has no `model`; nothing has been changed.
+        DefinitionInUse: a block in another thread holds one of the keys at another value.
     """
     if model not in models_def:
         raise UnknownModel(_unknown(models_def, model))
@@ -113,12 +163,14 @@ class _Patch:
     def apply(self) -> None:
         for owner, definition in self._places():
             for key, value in self._changes.items():
-                change = _Change(owner, definition, key, definition.get(key, _ABSENT), value)
-                # Recorded first: an interrupt while the value is set must still be undone.
-                self._done.append(change)
-                self._unfinished = change
-                change.apply()
-                self._unfinished = None
+                with _IN_FORCE.lock:
+                    change = _Change(owner, definition, key, definition.get(key, _ABSENT), value)
+                    # Recorded first: an interrupt while the value is set must still be undone.
+                    self._done.append(change)
+                    self._unfinished = change
+                    _IN_FORCE.add(change)
+                    change.apply()
+                    self._unfinished = None
                 self._log.info(
                     "[SVI2PRO] Patched %s = %r (was: %r)", change.name, value, _shown(change.before)
                 )
@@ -133,6 +185,15 @@ class _Patch:
             raise errors[0]
 
     def _restore_one(self, change: _Change) -> None:
+        with _IN_FORCE.lock:
+            if not _IN_FORCE.has(change):  # refused or interrupted before anything was set
+                return
+            if _IN_FORCE.remove(change) is not None:
+                self._log.info("[SVI2PRO] Kept %s = %r for another job", change.name, change.meanwhile)
+                return
+            self._put_back(change)
+
+    def _put_back(self, change: _Change) -> None:
         found = change.restore()
         if change is not self._unfinished and not _same(found, change.meanwhile):
             self._log.warning(
@@ -155,7 +216,7 @@ class _Patch:
         for owner, definition in self._places():
             for key in () if id(definition) in known else before:
                 if key in definition and _same(definition[key], before[key].meanwhile):
-                    self._restore_one(replace(before[key], owner=owner, definition=definition))
+                    self._put_back(replace(before[key], owner=owner, definition=definition))
 
     def _places(self) -> list[tuple[str, Definition]]:
         """The dicts that hold the definition now, each once. A loaded object that says it holds another model
