@@ -78,6 +78,7 @@ class ModelSection(BaseModel):
     URLs: list[Place] = []
     URLs2: list[Place] = []
     repository: Place | None = None
+    revision: Place | None = None
     files: dict[str, Place] = {}
     loras: list[Place] = []
     loras_multipliers: list[float | str] = []

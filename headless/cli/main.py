@@ -9,12 +9,12 @@ from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
 from headless import __version__
-from headless.cli import cancel, health, list_tasks, lora, plan, retry, status, submit
+from headless.cli import cancel, health, list_tasks, lora, models, plan, retry, status, submit
 from headless.cli.exit_codes import BAD_USE, CANCELLED, DONE, FAILED
 from headless.errors import BadInput, BadParams, HeadlessError, Unsafe, UsageError
 from headless.settings import make_parser
 
-_COMMANDS = (submit, status, list_tasks, cancel, retry, plan, lora, health)
+_COMMANDS = (submit, status, list_tasks, cancel, retry, plan, lora, models, health)
 
 _EPILOG = """\
 A queue is either a folder (--local DIR) or a Supabase project (--supabase-url URL with a token). A worker
