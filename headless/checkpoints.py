@@ -88,3 +88,5 @@ class Checkpoints:
             self._queue.checkpoint(claim.task_id, claim.attempt, index, digest, key)
         except HeadlessError as error:
             log.warning("checkpoint not kept", segment=index, error=error.message)
+        except Exception as error:
+            log.error("checkpoint not kept", segment=index, exc_info=error)

@@ -137,6 +137,10 @@ class Lease:
         except HeadlessError as error:
             log.warning("lease not renewed, trying again", error=error.message)
             answer = self._answer
+        except Exception as error:
+            # Whatever it is, this thread goes on: without it the task would be lost and nobody told.
+            log.error("lease not renewed, trying again", exc_info=error)
+            answer = self._answer
         if quiet is not None:
             self._on_stalled()
         self._on_beat()

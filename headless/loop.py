@@ -12,7 +12,7 @@ from typing import Generic, Protocol, TypeVar
 
 import structlog
 
-from headless.errors import DeviceSick, QueueUnavailable
+from headless.errors import DeviceSick, DiskFull, QueueUnavailable
 from headless.ports import Clock, Engine, TaskQueue
 from headless.settle import Outcome, Settled
 from headless.shutdown import Shutdown
@@ -115,6 +115,11 @@ class WorkLoop(Generic[Run, Made]):
         log.info("worker stopped", worker=self._worker_id)
         return self._status or 0
 
+    @property
+    def _bounded(self) -> bool:
+        """Whether somebody waits for this worker's end."""
+        return self._policy.until_idle or self._policy.once
+
     def _turn(self) -> None:
         """One task, or one look at an empty queue."""
         run = self._next()
@@ -152,7 +157,9 @@ class WorkLoop(Generic[Run, Made]):
         )
         try:
             claim = self._queue.claim(self._worker_id, self._claim_id, capability)
-        except QueueUnavailable as error:
+        except (QueueUnavailable, DiskFull) as error:
+            if isinstance(error, DiskFull) and self._bounded:
+                raise
             log.warning("queue not reached, trying again", error=error.message)
             self._answered = False
             return None
@@ -190,8 +197,8 @@ class WorkLoop(Generic[Run, Made]):
             self._sick.add(settled.task_id)
         elif settled.outcome is Outcome.DONE:
             self._sick.clear()
-        bounded = self._policy.until_idle or self._policy.once
-        if settled.outcome is Outcome.UNFIT and (bounded or len(self._sick) >= SICK_LIMIT):
+        unfit = settled.outcome is Outcome.UNFIT and (self._bounded or len(self._sick) >= SICK_LIMIT)
+        if unfit or (settled.outcome is Outcome.UNSETTLED and self._bounded):
             log.error("stopping: this machine cannot run the task", why=settled.message)
             self._status = 1
         elif self._policy.once:

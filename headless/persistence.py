@@ -8,7 +8,7 @@ from typing import TypeVar
 import structlog
 import tenacity
 
-from headless.errors import QueueUnavailable, StorageUnavailable
+from headless.errors import HeadlessError, QueueUnavailable, StorageUnavailable
 from headless.ports import Clock
 
 T = TypeVar("T")
@@ -16,8 +16,18 @@ T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 
-def persistently(what: str, call: Callable[[], T], clock: Clock, limit_seconds: float) -> T:
-    """`call()`, tried again with growing, spread pauses while queue or storage do not answer.
+UNANSWERED: tuple[type[HeadlessError], ...] = (QueueUnavailable, StorageUnavailable)
+
+
+def persistently(
+    what: str,
+    call: Callable[[], T],
+    clock: Clock,
+    limit_seconds: float,
+    passing: tuple[type[HeadlessError], ...] = UNANSWERED,
+) -> T:
+    """`call()`, tried again with growing, spread pauses while it raises what is expected to pass: by default
+    that queue or storage do not answer.
 
     Every retry is logged. The last error is raised once `limit_seconds` have passed.
     """
@@ -30,7 +40,7 @@ def persistently(what: str, call: Callable[[], T], clock: Clock, limit_seconds: 
 
     began = clock.monotonic()
     retrying = tenacity.Retrying(
-        retry=tenacity.retry_if_exception_type((QueueUnavailable, StorageUnavailable)),
+        retry=tenacity.retry_if_exception_type(passing),
         wait=tenacity.wait_exponential_jitter(multiplier=0.5, max=30, jitter=1),
         stop=lambda _: clock.monotonic() - began >= limit_seconds,
         sleep=clock.sleep,

@@ -73,6 +73,9 @@ class Previews:
         except (HeadlessError, OSError) as error:
             log.warning("preview not published", step=step, error=str(error))
             return
+        except Exception as error:
+            log.error("preview not published", step=step, exc_info=error)
+            return
         finally:
             path.unlink(missing_ok=True)
         if not self._closed.is_set():

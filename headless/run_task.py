@@ -33,6 +33,7 @@ from headless.result import describe, metadata
 from headless.segment import Generation
 from headless.task import Claim, Phase
 from headless.watchdog import Watchdog
+from headless.workspace import empty_folder
 from wan2gp_patch.models_def import patched_model_def
 
 log = structlog.get_logger(__name__)
@@ -81,6 +82,10 @@ class TaskRun:
             self._checkpoints = stack.enter_context(Checkpoints(s.queue, s.storage, claim, self._folder))
             self.listener = JobListener(lease, s.shutdown, previews, s.clock, watchdog)
             self._stack = stack.pop_all()
+
+    def free_the_disk(self) -> None:
+        """Remove the files and keep the lease: on a full disk the queue may need their room."""
+        empty_folder(self._folder)
 
     def close(self) -> None:
         """Stop renewing and remove the folder."""

@@ -9,12 +9,12 @@ import structlog
 from structlog.contextvars import bound_contextvars
 
 from headless.delivery import deliver
-from headless.errors import Cancelled, Draining, LeaseLost
+from headless.errors import Cancelled, DiskFull, Draining, LeaseLost
 from headless.forecast import Forecast
 from headless.job import JobServices
 from headless.job_listener import SilentListener
 from headless.outbox import Parcel
-from headless.persistence import persistently
+from headless.persistence import UNANSWERED, persistently
 from headless.run_task import Made, TaskRun
 from headless.settle import Outcome, Settled, settle, translate
 from headless.task import Claim
@@ -103,11 +103,21 @@ class TaskRunner:
             log.info("the result waits in the outbox for the next start", why=error.message)
             return Settled(Outcome.LEFT, error.message)
         except Exception as error:
-            parcel.discard()
-            return self._end(run, error)
+            return self._end_undelivered(run, parcel, error)
         run.close()
         log.info("task complete")
         return Settled(Outcome.DONE)
+
+    def _end_undelivered(self, run: TaskRun, parcel: Parcel, error: Exception) -> Settled:
+        """A result that the queue was not told to forget is kept: the next start may still deliver it."""
+        if isinstance(translate(error), DiskFull):
+            parcel.discard()
+        settled = self._end(run, error)
+        if settled.outcome is Outcome.UNSETTLED:
+            parcel.leave()
+        else:
+            parcel.discard()
+        return settled
 
     def _end(self, run: TaskRun, error: Exception) -> Settled:
         """Settle while the lease is still renewed, then let go of it."""
@@ -116,7 +126,15 @@ class TaskRunner:
             log.error("the run ended with an error", exc_info=error)
         s, claim = self._services, run.claim
         try:
-            return persistently("the end", lambda: settle(s.queue, claim, known), s.clock, SETTLE_LIMIT)
+            if isinstance(known, DiskFull):
+                run.free_the_disk()
+            return persistently(
+                "the end",
+                lambda: settle(s.queue, claim, known),
+                s.clock,
+                SETTLE_LIMIT,
+                (*UNANSWERED, DiskFull),
+            )
         except Exception as unsettled:
             log.error("the queue was not told how the task ended; its lease will run out", exc_info=unsettled)
             return Settled(Outcome.UNSETTLED, known.message)

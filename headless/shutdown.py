@@ -54,10 +54,13 @@ class Shutdown:
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the signal module's signature
         if self._asked:
-            os.write(sys.stderr.fileno(), b"leaving at once; the task is taken over when its lease ends\n")
+            _say(b"leaving at once; the task is taken over when its lease ends\n")
             os._exit(LEFT_AT_ONCE)
         self.request()  # First: another signal may come while the line is written.
-        os.write(
-            sys.stderr.fileno(),
-            b"stopping: finishing or giving back the current task; again to leave at once\n",
-        )
+        _say(b"stopping: finishing or giving back the current task; again to leave at once\n")
+
+
+def _say(line: bytes) -> None:
+    """On stderr, if anybody still reads it: an error here would come up wherever the engine is."""
+    with contextlib.suppress(OSError, ValueError):
+        os.write(sys.stderr.fileno(), line)

@@ -16,6 +16,7 @@ from headless.adapters.local_storage import LocalStorage
 from headless.adapters.sqlite_queue import SqliteQueue
 from headless.clock import SystemClock
 from headless.errors import UsageError
+from headless.heartbeat import Heartbeat
 from headless.job import JobServices
 from headless.loop import LoopPolicy, WorkLoop
 from headless.loras import LoraSource
@@ -179,6 +180,8 @@ def _workspace(settings: WorkerSettings) -> Workspace:
     _make_folder(folder, "--work-dir")
     if settings.output_dir is not None:
         _make_folder(settings.output_dir, "--output-dir")
+    for part in ("jobs", "outbox"):
+        _make_folder(folder / part, "--work-dir")
     return Workspace(folder)
 
 
@@ -203,4 +206,4 @@ def _heartbeat(path: Path | None) -> Callable[[], None]:
     if path is None:
         return lambda: None
     _make_folder(path.parent, "--health-file")
-    return path.touch
+    return Heartbeat(path).beat

@@ -28,10 +28,15 @@ class FolderLock:
         self._file: IO[bytes] | None = None
 
     def take(self) -> bool:
-        """Whether the lock is ours now; false while another holds it, or when the folder is gone."""
+        """Whether the lock is ours now; false while another holds it, when the folder is gone, and where it
+        belongs to another user.
+        """
         try:
             file = self._path.open("ab")
         except (FileNotFoundError, NotADirectoryError):
+            return False
+        except PermissionError as error:
+            log.warning("a folder of another user stays", folder=str(self._path.parent), why=error.strerror)
             return False
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -88,6 +93,15 @@ class Workspace:
                 log.info("removing what a killed worker left", folder=folder.name)
                 shutil.rmtree(folder, ignore_errors=True)
                 lock.drop()
+
+
+def empty_folder(folder: Path) -> None:
+    """Remove everything in a folder that is ours, but not the folder and its lock."""
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.name != LOCK:
+            path.unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:

@@ -98,3 +98,21 @@ def test_the_parcel_of_a_cancelled_task_is_dropped(local_site: LocalSite) -> Non
     assert local_site.view(task).status is TaskStatus.CANCELLED
     assert local_site.outputs(task) == []
     assert local_site.here.litter == []
+
+
+def test_a_folder_of_another_user_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    workspace = Workspace(tmp_path)
+    theirs = tmp_path / "jobs" / "theirs"
+    theirs.mkdir()
+    (theirs / ".lock").touch()
+    opened = Path.open
+
+    def refuse(path: Path, *arguments: Any, **named: Any) -> Any:
+        if path.parent == theirs:
+            raise PermissionError(13, "Permission denied", str(path))
+        return opened(path, *arguments, **named)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    workspace.sweep()
+    assert list(Outbox(tmp_path / "jobs", "any").waiting()) == []
+    assert theirs.is_dir()

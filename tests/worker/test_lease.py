@@ -9,7 +9,7 @@ import pytest
 
 from headless.errors import Cancelled, LeaseLost
 from headless.lease import Lease
-from headless.task import CancelAnswer, Capability, Claim, FencedAnswer, Phase, Progress
+from headless.task import CancelAnswer, Capability, Claim, FencedAnswer, Phase, Progress, RenewAnswer
 from tests.worker.fake_clock import FakeClock
 from tests.worker.signalling_queue import PATIENCE, SignallingQueue
 
@@ -132,3 +132,23 @@ def _until(lease: Lease, error: type[Exception]) -> None:
             return
         stop.wait(0.01)
     raise AssertionError(f"no {error.__name__}")
+
+
+def test_a_bug_in_a_renewal_does_not_end_the_renewals(
+    queue: SignallingQueue, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim, renew, bugs = queue.claimed(), queue.renew, iter([ValueError("not an answer")])
+
+    def renew_with_a_bug(task_id: str, attempt: int, progress: Progress) -> RenewAnswer:
+        answer = renew(task_id, attempt, progress)
+        if (bug := next(bugs, None)) is not None:
+            raise bug
+        return answer
+
+    monkeypatch.setattr(queue, "renew", renew_with_a_bug)
+    with Lease(queue, claim, clock) as lease:
+        lease.report(Progress(Phase.LOADING))
+        queue.wait_for_renewals(1)
+        lease.report(Progress(Phase.ENCODING))
+        queue.wait_for_renewals(2)
+        lease.check()

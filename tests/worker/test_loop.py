@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from headless.adapters.fake_engine import FakeEngine
-from headless.errors import QueueUnavailable
+from headless.errors import DiskFull, QueueUnavailable
 from headless.loop import LoopPolicy, WorkLoop
 from headless.settle import Outcome, Settled
 from headless.shutdown import Shutdown
@@ -169,3 +169,51 @@ def test_a_queue_out_of_reach_is_no_reason_to_stop(rig: Rig) -> None:
     rig.queue.__class__ = Flaky
     assert rig.loop(until_idle=True).run() == 0
     assert rig.ran == ids
+
+
+class Full(SignallingQueue):
+    """The same queue on a disk that is full for the first claim."""
+
+    claims = 0
+
+    def claim(self, worker_id: str, claim_id: str, capability: Capability) -> Claim | None:
+        self.claims += 1
+        if self.claims == 1:
+            raise DiskFull("there is no room for the queue")
+        return super().claim(worker_id, claim_id, capability)
+
+
+def test_a_full_disk_under_the_queue_is_waited_out(rig: Rig) -> None:
+    ids = _queue(rig, 1)
+    rig.queue.__class__ = Full
+
+    def complete_and_stop(claim: Claim) -> Settled:
+        rig.shutdown.request()
+        return rig.complete(claim)
+
+    rig.end = complete_and_stop
+    assert rig.loop().run() == 0
+    assert rig.ran == ids
+
+
+@pytest.mark.parametrize(("until_idle", "once"), [(True, False), (False, True)])
+def test_a_full_disk_under_the_queue_ends_a_worker_that_somebody_waits_for(
+    rig: Rig, until_idle: bool, once: bool
+) -> None:
+    _queue(rig, 1)
+    rig.queue.__class__ = Full
+    with pytest.raises(DiskFull):
+        rig.loop(until_idle=until_idle, once=once).run()
+
+
+@pytest.mark.parametrize(("until_idle", "status"), [(True, 1), (False, 0)])
+def test_a_task_whose_end_could_not_be_told_is_no_success(rig: Rig, until_idle: bool, status: int) -> None:
+    _queue(rig, 1)
+
+    def unsettled(claim: Claim) -> Settled:
+        if not until_idle:
+            rig.shutdown.request()
+        return Settled(Outcome.UNSETTLED, "the queue was not told")
+
+    rig.end = unsettled
+    assert rig.loop(until_idle=until_idle).run() == status

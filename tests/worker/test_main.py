@@ -44,6 +44,15 @@ def test_wrong_settings_leave_with_2(
     assert "Traceback" not in told
 
 
+def test_a_work_folder_with_a_file_in_the_way_is_told(
+    place: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (place.folder / "work").mkdir()
+    (place.folder / "work" / "jobs").touch()
+    assert _main(place) == 2
+    assert f"--work-dir {place.folder / 'work' / 'jobs'} cannot be made" in capsys.readouterr().err
+
+
 def test_a_file_where_a_folder_should_be_is_told(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
     path = place.folder / "file"
     path.write_text("x")
