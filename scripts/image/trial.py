@@ -25,8 +25,7 @@ def try_out(root: CleanRoot, image: Image, folder: Path) -> None:
     `folder`: an empty one, for what the containers write.
     """
     host = Host(root, image, folder)
-    trials = (_help, _not_root, _volumes, _secret, _fake_job, _tiny_job, _health, _idle_stop, _busy_stop)
-    for trial in trials:
+    for trial in _TRIALS:
         began = time.monotonic()
         with host.container() as container:
             trial(container)
@@ -47,6 +46,11 @@ def _help(container: Container) -> None:
     )
 
 
+def _downloader(container: Container) -> None:
+    """The downloader of weights that the documentation uses."""
+    _hold("--local-dir" in container.answer(".venv/bin/hf", "download", "--help"), "hf cannot download")
+
+
 def _not_root(container: Container) -> None:
     """Runs as a user, and may not write where it should not."""
     _hold(container.answer("id", "-u") != "0", "the image runs as root")
@@ -57,6 +61,18 @@ def _volumes(container: Container) -> None:
     """The volumes are writable."""
     for volume in container.image.volumes:
         _hold(container.succeeds("test", "-w", str(volume)), f"{volume} is not writable")
+
+
+def _closed_volume(container: Container) -> None:
+    """A work folder that cannot be written is named, and the worker ends with 2."""
+    work = container.image.environment["HEADLESS_WORK_DIR"]
+    volume = container.root.inside(work).parent
+    volume.chmod(0o555)
+    try:
+        done = container.ends(*container.image.entrypoint, "--local", "queue", "--engine", "fake")
+    finally:
+        volume.chmod(0o755)
+    _hold(done.returncode == 2 and work in done.stderr, f"{done.returncode}: {done.stderr}")
 
 
 def _secret(container: Container) -> None:
@@ -129,6 +145,21 @@ def _outlives(host: Host) -> None:
         told = json.loads(second.headless("status", "--local", QUEUE, task, "--json"))
         _hold(told["status"] == "Complete", f"the result was lost: {told}")
         _hold(told["attempts"] == 1, f"the task was generated again: {told}")
+
+
+_TRIALS = (
+    _help,
+    _downloader,
+    _not_root,
+    _volumes,
+    _closed_volume,
+    _secret,
+    _fake_job,
+    _tiny_job,
+    _health,
+    _idle_stop,
+    _busy_stop,
+)
 
 
 @contextmanager
