@@ -56,8 +56,8 @@ class KeptFrames:
 def write_frames(
     generation: Generation,
     write: Callable[[Picture], None],
-    measure: Callable[[Picture], None],
     listener: JobListener,
+    measure: Callable[[Picture], None] = lambda _: None,
 ) -> KeptFrames:
     """Hand the new frames of a clip to the encoder, all to the meter. `BadOutput` for a wrong number."""
     head = generation.num_frames - generation.new_frames

@@ -217,7 +217,7 @@ class TaskRun:
             )
             encoder = stack.enter_context(WriteBehind(video.write))
             with WriteBehind(meter.offer) as measuring:
-                kept = write_frames(generation, encoder.write, measuring.write, self.listener)
+                kept = write_frames(generation, encoder.write, self.listener, measuring.write)
             self.listener.on_phase(Phase.CHECKING)
             self._checks.judge(self._plan.seed, kept, generation, meter)
             if generation.save_handoff is not None:

@@ -39,6 +39,7 @@ CANONICAL = [
     "end_latent_strength",
     "augment_empty_frames",
     "noise_augmentation",
+    "output_checks",
     "strict",
     "image_fit",
     "phase_config",
