@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 import subprocess
 import time
@@ -46,9 +47,11 @@ def _help(container: Container) -> None:
     )
 
 
-def _downloader(container: Container) -> None:
-    """The downloader of weights that the documentation uses."""
-    _hold("--local-dir" in container.answer(".venv/bin/hf", "download", "--help"), "hf cannot download")
+def _models(container: Container) -> None:
+    """The command that fetches weights knows the models, and which of them are in the volume."""
+    listed = container.headless("models", "list")
+    for model, state in (("wan_tiny_i2v", "complete"), ("i2v_2_2", "incomplete")):
+        _hold(re.search(rf"^{model} +{state} ", listed, re.MULTILINE) is not None, listed)
 
 
 def _not_root(container: Container) -> None:
@@ -149,7 +152,7 @@ def _outlives(host: Host) -> None:
 
 _TRIALS = (
     _help,
-    _downloader,
+    _models,
     _not_root,
     _volumes,
     _closed_volume,
