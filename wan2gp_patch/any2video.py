@@ -103,7 +103,13 @@ def image_to_video_conditioning(
         conditioning,
         start=images.start_frames,
         end=images.end_frames,
-        inputs={"start": images.start, "end": images.end, "pad_video": images.pad},
+        inputs={
+            "start": images.start,
+            "end": images.end,
+            "pad_video": images.pad,
+            "known_mask": known_mask,
+            "reference_latents": reference_latents,
+        },
     )
     return conditioning
 

@@ -6,6 +6,7 @@ import logging
 from functools import partial
 
 import pytest
+import torch
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
@@ -23,7 +24,7 @@ conditioned = partial(image_to_video_conditioning, num_frames=18, height=HEIGHT,
 def test_they_name_what_went_in_and_what_came_out(tiny_vae: WanVae, caplog: pytest.LogCaptureFixture) -> None:
     start = noise(1, 1)
     with caplog.at_level(logging.DEBUG, logger="svi"):
-        conditioned(tiny_vae, start=start, end=noise(1, 2))
+        conditioned(tiny_vae, start=start, end=noise(1, 2), known_mask=torch.ones(18, HEIGHT, WIDTH))
     lines = [record.getMessage() for record in caplog.records]
     assert all(line.startswith("[SVI_DEBUG] ") for line in lines)
     assert lines[0] == "[SVI_DEBUG] path=image_to_video F=17 H=32 W=48 end_frame_mode=extra_latent"
@@ -32,9 +33,11 @@ def test_they_name_what_went_in_and_what_came_out(tiny_vae: WanVae, caplog: pyte
     assert f"[SVI_DEBUG] start=[3, 1, 32, 48] torch.float32 {low}..{high} on cpu" in lines
     assert "[SVI_DEBUG] pad_video=none" in lines
     assert any(line.startswith("[SVI_DEBUG] latents=[16, 6, 4, 6]") for line in lines)
-    assert "[SVI_DEBUG] mask=[4, 6, 4, 6] torch.float32 0.0000..1.0000 on cpu" in lines
+    assert "[SVI_DEBUG] mask=[4, 6, 4, 6] torch.float32 1.0000..1.0000 on cpu" in lines
     assert "[SVI_DEBUG] latents expected=6 got=6" in lines
-    assert "[SVI_DEBUG] mask known=8 of 24 sub-frames" in lines
+    assert "[SVI_DEBUG] known_mask=[18, 32, 48] torch.float32 1.0000..1.0000 on cpu" in lines
+    assert "[SVI_DEBUG] reference_latents=none" in lines
+    assert "[SVI_DEBUG] mask known=24 of 24 sub-frames" in lines
     assert any("adjusted" in line and "num_frames" in line for line in lines)
 
 
@@ -51,6 +54,7 @@ def test_the_other_paths_have_them_too(tiny_vae: WanVae, caplog: pytest.LogCaptu
     assert "[SVI_DEBUG] path=svi_end_frame F=17 H=32 W=48 end_frame_mode=extra_latent" in lines
     assert "[SVI_DEBUG] frames start=9 empty=8 end=1" in lines
     assert "[SVI_DEBUG] latents expected=6 got=6" in lines
+    assert "[SVI_DEBUG] mask known=16 of 24 sub-frames" in lines
 
 
 def test_an_empty_tensor_has_a_line_too(caplog: pytest.LogCaptureFixture) -> None:
