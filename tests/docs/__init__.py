@@ -1,0 +1,1 @@
+"""What the pages under docs/ say, held against the repository."""
