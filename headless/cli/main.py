@@ -9,12 +9,13 @@ from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
 from headless import __version__
-from headless.cli import cancel, health, list_tasks, lora, models, plan, retry, status, submit
+from headless.cli import cancel, doctor, health, list_tasks, lora, models, plan, retry, status, submit
 from headless.cli.exit_codes import BAD_USE, CANCELLED, DONE, FAILED
 from headless.errors import BadInput, BadParams, HeadlessError, Unsafe, UsageError
+from headless.logs import without_tokens
 from headless.settings import make_parser
 
-_COMMANDS = (submit, status, list_tasks, cancel, retry, plan, lora, models, health)
+_COMMANDS = (submit, status, list_tasks, cancel, retry, plan, lora, models, doctor, health)
 
 _EPILOG = """\
 A queue is either a folder (--local DIR) or a Supabase project (--supabase-url URL with a token). A worker
@@ -39,10 +40,10 @@ def main(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> int:
         status_code: int = arguments.run(arguments, environ)
         sys.stdout.flush()
     except (UsageError, BadParams, BadInput, Unsafe) as error:
-        print(f"headless: {error.message}", file=sys.stderr)
+        print(f"headless: {without_tokens(error.message)}", file=sys.stderr)
         return BAD_USE
     except HeadlessError as error:
-        print(f"headless: {error.message}", file=sys.stderr)
+        print(f"headless: {without_tokens(error.message)}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
         return CANCELLED
