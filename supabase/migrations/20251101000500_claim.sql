@@ -1,9 +1,10 @@
 -- The claim: one task or nothing, in an order that is fair and keeps models loaded.
 
 -- The highest priority below p_below at which a task is due or was left behind by a vanished worker.
--- '~' sorts after every owner.
+-- '~' sorts after every owner. Sorting is off, and every search asks for an order: only one index has it.
 create or replace function gpu_queue.best_priority(p_owner text, p_below bigint) returns integer
-language plpgsql stable set search_path = '' set enable_seqscan = off set enable_bitmapscan = off
+language plpgsql stable set search_path = ''
+  set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set enable_incremental_sort = off
 as $$
 declare
   level bigint := p_below;
@@ -12,10 +13,11 @@ begin
     select t.priority into level from public.tasks t
     where t.status = 'Queued' and t.waiting_for = 0 and t.priority < level
     order by t.priority desc limit 1;
-    exit when level is null or exists (
-      select from public.tasks t
-      where t.status = 'Queued' and t.waiting_for = 0 and t.priority = level and t.run_after <= now()
-        and t.owner >= coalesce(p_owner, '') and t.owner <= coalesce(p_owner, '~'));
+    exit when level is null or (
+      select true from public.tasks t
+      where t.status = 'Queued' and t.waiting_for = 0 and t.priority = level::integer and t.run_after <= now()
+        and t.owner >= coalesce(p_owner, '') and t.owner <= coalesce(p_owner, '~')
+      order by t.owner, t.sequence limit 1);
   end loop;
   return greatest(level, (
     select max(t.priority) from public.tasks t
@@ -29,12 +31,14 @@ $$;
 -- Owners are found by jumping through the index and only the first p_window tasks of each are compared, plus
 -- as many for the loaded model: ten thousand tasks of one owner cost no more than ten. Locked rows are
 -- skipped: when all that are compared are locked this finds nothing, and the caller widens the window.
--- The settings keep the plan on the indexes, whatever the statistics say about a queue that has just filled.
+-- The settings keep the plan on the one index that has the order which a search asks for, whatever the
+-- statistics say about a queue that has just filled.
 create or replace function gpu_queue.lock_best(
   p_owner text, p_priority integer, p_model text, p_affinity interval, p_window integer
 ) returns uuid
 language plpgsql volatile set search_path = ''
-  set enable_seqscan = off set enable_bitmapscan = off set plan_cache_mode = force_generic_plan
+  set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set enable_incremental_sort = off
+  set plan_cache_mode = force_generic_plan
 as $$
 declare
   found_id uuid;
@@ -43,14 +47,14 @@ begin
     (select t.owner from public.tasks t
      where t.status = 'Queued' and t.waiting_for = 0 and t.priority = p_priority
        and t.owner >= coalesce(p_owner, '') and t.owner <= coalesce(p_owner, '~')
-     order by t.owner limit 1)
+     order by t.owner, t.sequence limit 1)
     union all
     select next.owner
     from owners cross join lateral (
       select t.owner from public.tasks t
       where t.status = 'Queued' and t.waiting_for = 0 and t.priority = p_priority
         and t.owner > owners.owner and t.owner <= coalesce(p_owner, '~')
-      order by t.owner limit 1
+      order by t.owner, t.sequence limit 1
     ) next
   ), candidates as (
     select oldest.*
@@ -88,6 +92,7 @@ begin
       where t.id = ranked.id and (
         (t.status = 'Queued' and t.waiting_for = 0 and t.run_after <= now())
         or (t.status = 'In Progress' and t.lease_expires_at <= now()))
+      order by t.id limit 1
       for update skip locked
     ) locked
     limit 1

@@ -43,10 +43,10 @@ class Trap(NamedTuple):
 class Traps:
     """`point=SIGNAL` strikes when the point is passed first, `point*3=SIGNAL` the third time.
 
-    The signal goes to this very process. After a SIGTERM the thread goes on only when the worker has heard
-    it. `SIGTERM+SIGTERM` sends a second one then. `point>other&another=SIGNAL` waits there until those
-    were passed too. SIGSTOP waits until no thread is inside a transaction of a local queue, which would
-    lock out others.
+    The signal goes to the thread that passes, which does not go one step further. After a SIGTERM it goes
+    on only when the worker has heard it. `SIGTERM+SIGTERM` sends a second one then.
+    `point>other&another=SIGNAL` waits there until those were passed too. SIGSTOP waits until no thread is
+    inside a transaction of a local queue, which would lock out others.
     """
 
     def __init__(self, traps: dict[tuple[str, int], Trap]) -> None:
@@ -85,7 +85,7 @@ class Traps:
             with contextlib.ExitStack() as still:
                 for file in self._files if number is signal.SIGSTOP else ():
                     still.enter_context(file._lock)
-                os.kill(os.getpid(), number)
+                signal.pthread_kill(threading.get_ident(), number)
             if number is signal.SIGTERM:
                 self._await_shutdown()
 

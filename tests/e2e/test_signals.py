@@ -69,13 +69,13 @@ def test_a_second_ctrl_c_leaves_at_once(place: Place) -> None:
 
 def test_a_killed_workers_task_is_taken_over(place: Place) -> None:
     task = _long(place, 100)
-    with _worker(place, "--lease-seconds", "0.6", "--worker", "first") as worker:
+    with _worker(place, "--worker", "first") as worker:
         worker.wait_for(DENOISING)
         worker.send(signal.SIGKILL)
         assert worker.wait() == -signal.SIGKILL
     with place.queue() as queue, queue.file.transaction() as db:
         params = '{"model": "wan_tiny_i2v", "prompt": "a", "num_frames": 5, "steps": 1}'
-        db.execute("UPDATE tasks SET params = ? WHERE id = ?", (params, task))
+        db.execute("UPDATE tasks SET params = ?, lease_expires_at = 0 WHERE id = ?", (params, task))
     ended = run_worker(*place.flags("--engine", "fake", "--until-idle", "--worker", "second"))
     assert ended.returncode == 0, ended.stderr
     assert "removing what a killed worker left" in ended.stderr

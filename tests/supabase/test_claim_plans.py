@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -25,17 +24,32 @@ PLANS = {
 }
 
 
+PASTS = {
+    "empty": [],
+    "one task, done": ["insert into public.tasks (params, status) values ('{}', 'Complete')"],
+    "one task": ["insert into public.tasks (params) values ('{}')"],
+    "one owner's tasks": ["insert into public.tasks (params) select '{}' from generate_series(1, 2000)"],
+    "all done": [
+        "insert into public.tasks (params, status) select '{}', 'Complete' from generate_series(1, 200)",
+    ],
+}
+
+
 @pytest.fixture
 def large_queue(supabase_stack: Stack) -> Iterator[Stack]:
     """20,000 queued tasks of 40 owners, 2,000 finished ones, and stale statistics."""
-    supabase_stack.sql(
+    _fill(supabase_stack)
+    yield supabase_stack
+    supabase_stack.sql("truncate public.tasks cascade")
+
+
+def _fill(stack: Stack) -> None:
+    stack.sql(
         "insert into public.tasks (params, user_id, status, priority) "
         "select jsonb_build_object('model', 'm' || i % 3), "
         "('00000000-0000-4000-8000-' || lpad((i % 40)::text, 12, '0'))::uuid, "
         "case when i % 11 = 0 then 'Complete' else 'Queued' end, i % 2 from generate_series(1, 22000) i"
     )
-    yield supabase_stack
-    supabase_stack.sql("truncate public.tasks cascade")
 
 
 def claim(connection: psycopg.Connection[Any]) -> str | None:
@@ -62,15 +76,26 @@ def test_a_claim_takes_exactly_one_task_whatever_the_plan(large_queue: Stack, pl
             assert large_queue.sql("select count(*) from public.task_attempts") == [(number,)]
 
 
-def test_a_claim_reads_a_few_rows_of_a_large_queue(large_queue: Stack) -> None:
-    """Counted in rows, not in seconds: a claim that reads the queue reads thousands."""
-    with psycopg.connect(large_queue.dsn, autocommit=True) as connection:
+@pytest.mark.parametrize("past", PASTS)
+def test_a_claim_reads_a_few_rows_of_a_large_queue(supabase_stack: Stack, past: str) -> None:
+    """Counted in rows, not in seconds: a claim that reads the queue reads thousands.
+
+    The statistics are those of the table's past: a planner that believes them picks another index.
+    """
+    supabase_stack.sql("truncate public.tasks cascade")
+    with psycopg.connect(supabase_stack.dsn, autocommit=True) as connection:
+        for statement in PASTS[past]:
+            connection.execute(statement)
+        connection.execute("vacuum analyze public.tasks")
+    _fill(supabase_stack)
+    with psycopg.connect(supabase_stack.dsn, autocommit=True) as connection:
         claim(connection)
         before = _rows_read(connection)
         for _ in range(10):
             claim(connection)
         read = _rows_read(connection) - before
-    assert read < 10 * 1000
+    assert read < 10 * 500
+    supabase_stack.sql("truncate public.tasks cascade")
 
 
 def _rows_read(connection: psycopg.Connection[Any]) -> int:
@@ -200,13 +225,3 @@ def test_a_dependant_added_while_its_parent_ends_is_not_forgotten(
             service_queue.cancel(parent)
         stuck = supabase_stack.sql("select count(*) from public.tasks where status = 'Queued'")
         assert (added.result() in ("refused", "added"), stuck) == (True, [(0,)])
-
-
-def test_claims_are_quick(large_queue: Stack) -> None:
-    """Generous, for a machine that does other things too; the benchmark measures it properly."""
-    with psycopg.connect(large_queue.dsn, autocommit=True) as connection:
-        claim(connection)
-        began = time.perf_counter()
-        for _ in range(20):
-            claim(connection)
-        assert (time.perf_counter() - began) / 20 < 0.1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -101,7 +100,7 @@ class Place:
     def work(self, *flags: str, engine: str = "fake", until: str = "--until-idle") -> int:
         """Run a worker in this process until the queue is empty, or `--once`; its exit status."""
         settings = worker_settings(self.flags("--engine", engine, until, *flags), {})
-        with _patch_lines_as_before(), build_worker(settings) as worker:
+        with build_worker(settings) as worker:
             return worker.run()
 
     def result(self, task: str) -> dict[str, Any]:
@@ -113,17 +112,6 @@ class Place:
     def stored(self, task: str, name: str, attempt: int = 1) -> Path:
         """Where an output lies in storage."""
         return self.local / "files" / "outputs" / "local" / task / str(attempt) / name
-
-
-@contextmanager
-def _patch_lines_as_before() -> Iterator[None]:
-    """Without `configure`, the patch of a model definition makes its own logger speak, for ever."""
-    svi = logging.getLogger("svi")
-    level = svi.level
-    try:
-        yield
-    finally:
-        svi.setLevel(level)
 
 
 def picture_file(path: Path, width: int = 64, height: int = 64, seed: int = 0) -> Path:
