@@ -29,10 +29,16 @@ _SETTINGS = {
 
 
 class Cluster:
-    """PostgreSQL in `folder`, which must be empty and belong to nobody else."""
+    """PostgreSQL in `folder`, which must be empty and belong to nobody else.
 
-    def __init__(self, tools: Tools, folder: Path, *, superuser: str = SUPERUSER) -> None:
+    `durable` commits to the disk, as a server in production does.
+    """
+
+    def __init__(
+        self, tools: Tools, folder: Path, *, superuser: str = SUPERUSER, durable: bool = False
+    ) -> None:
         self.folder = folder
+        self._settings = _SETTINGS | ({"fsync": "on", "full_page_writes": "on"} if durable else {})
         self.superuser = superuser
         self._bin = tools.postgres_bin
         self._user = unprivileged_user()
@@ -100,7 +106,7 @@ class Cluster:
         subprocess.run(command, check=True, capture_output=True, cwd=self.folder)
 
     def _start(self) -> Server:
-        options = [f"--{name}={value}" for name, value in _SETTINGS.items()]
+        options = [f"--{name}={value}" for name, value in self._settings.items()]
         server = Server(
             [
                 str(self._bin / "postgres"),

@@ -71,9 +71,9 @@ class Keys:
 
 
 class Stack:
-    """A running project; `close` it, or use it as a context."""
+    """A running project; `close` it, or use it as a context. `durable`: see `Cluster`."""
 
-    def __init__(self, port: int = 0) -> None:
+    def __init__(self, port: int = 0, *, durable: bool = False) -> None:
         tools = Tools.find()
         self.keys = Keys.make()
         self.folder = Path(tempfile.mkdtemp(prefix="supabase-"))
@@ -81,7 +81,7 @@ class Stack:
             opened.callback(shutil.rmtree, self.folder)
             (self.folder / "pg").mkdir()
             self.folder.chmod(0o711)
-            self.cluster = Cluster(tools, self.folder / "pg")
+            self.cluster = Cluster(tools, self.folder / "pg", durable=durable)
             opened.callback(self.cluster.stop)
             self.cluster.create_database(DATABASE)
             self.cluster.migrate(DATABASE)
