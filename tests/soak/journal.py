@@ -9,24 +9,24 @@ from __future__ import annotations
 from typing import Final
 
 SQLITE_JOURNAL: Final = (
-    "CREATE TABLE soak_journal (task_id TEXT, event TEXT, attempt INTEGER, object_key TEXT)",
+    "CREATE TABLE IF NOT EXISTS soak_journal (task_id TEXT, event TEXT, attempt INTEGER, object_key TEXT)",
     """
-    CREATE TRIGGER soak_published AFTER INSERT ON task_outputs BEGIN
+    CREATE TRIGGER IF NOT EXISTS soak_published AFTER INSERT ON task_outputs BEGIN
         INSERT INTO soak_journal VALUES (new.task_id, 'published', new.fence, new.object_key);
     END
     """,
     """
-    CREATE TRIGGER soak_changed AFTER UPDATE ON task_outputs BEGIN
+    CREATE TRIGGER IF NOT EXISTS soak_changed AFTER UPDATE ON task_outputs BEGIN
         INSERT INTO soak_journal VALUES (new.task_id, 'output changed', new.fence, new.object_key);
     END
     """,
     """
-    CREATE TRIGGER soak_removed AFTER DELETE ON task_outputs BEGIN
+    CREATE TRIGGER IF NOT EXISTS soak_removed AFTER DELETE ON task_outputs BEGIN
         INSERT INTO soak_journal VALUES (old.task_id, 'output removed', old.fence, old.object_key);
     END
     """,
     """
-    CREATE TRIGGER soak_undone AFTER UPDATE ON tasks
+    CREATE TRIGGER IF NOT EXISTS soak_undone AFTER UPDATE ON tasks
     WHEN old.status IN ('Complete', 'Failed', 'Cancelled')
         AND (new.status <> old.status OR new.output_location IS NOT old.output_location)
     BEGIN
@@ -34,7 +34,7 @@ SQLITE_JOURNAL: Final = (
     END
     """,
     """
-    CREATE TRIGGER soak_deleted AFTER DELETE ON tasks BEGIN
+    CREATE TRIGGER IF NOT EXISTS soak_deleted AFTER DELETE ON tasks BEGIN
         INSERT INTO soak_journal VALUES (old.id, 'task deleted', old.fence, old.output_location);
     END
     """,

@@ -32,10 +32,11 @@ class Scene:
         self.logs = folder / "logs"
         self.logs.mkdir()
         self.jobs = [ONE, TWO, THREE]
-        self.accepted = {job: self.enqueue(job) for job in self.jobs}
+        self.accepted = {job: self.enqueue(job, job.name) for job in self.jobs}
 
-    def enqueue(self, job: Job) -> str:
-        return self.site.queue.enqueue(NewTask(params=self.site.job(**job.params)))
+    def enqueue(self, job: Job, key: str | None = None) -> str:
+        task = NewTask(params=self.site.job(**job.params), idempotency_key=key)
+        return self.site.queue.enqueue(task)
 
     def work(self) -> None:
         assert self.site.work("calm") == 0
@@ -73,11 +74,22 @@ def untouched(tmp_path: Path) -> Iterator[Scene]:
     scene.site.close()
 
 
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Queue and storage of a scene where everything is done."""
+    scene = Scene(tmp_path_factory.mktemp("done") / "site")
+    scene.work()
+    scene.site.close()
+    return scene.site.local
+
+
 @pytest.fixture
-def scene(untouched: Scene) -> Scene:
-    """Everything is done."""
-    untouched.work()
-    return untouched
+def scene(tmp_path: Path, done: Path) -> Iterator[Scene]:
+    """Everything is done; a copy, to be tampered with."""
+    shutil.copytree(done, tmp_path / "site" / "local")
+    scene = Scene(tmp_path / "site")
+    yield scene
+    scene.site.close()
 
 
 def _status(verdict: Verdict) -> tuple[int, str]:
