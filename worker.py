@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from headless.errors import BadParams, HeadlessError, UsageError
-from headless.logs import configure
+from headless.logs import configure, without_tokens
 from headless.settings import worker_settings
 from headless.shutdown import LEFT_AT_ONCE
 from headless.wiring import build_worker
@@ -26,10 +26,10 @@ def main(argv: Sequence[str]) -> int:
             worker.shutdown.install()
             return worker.run()
     except (UsageError, BadParams) as error:
-        print(f"worker.py: {error.message}", file=sys.stderr)
+        print(f"worker.py: {without_tokens(error.message)}", file=sys.stderr)
         return 2
     except HeadlessError as error:
-        print(f"worker.py: {error.message}", file=sys.stderr)
+        print(f"worker.py: {without_tokens(error.message)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return LEFT_AT_ONCE

@@ -20,6 +20,11 @@ _TOKEN_SHAPES = re.compile(
 _QUIET = ("httpx", "httpcore", "h2", "hpack", "PIL", "urllib3", "filelock", "diffusers", "transformers")
 
 
+def without_tokens(text: str) -> str:
+    """`text` with `***` for whatever looks like a key or a signed token."""
+    return _TOKEN_SHAPES.sub("***", text)
+
+
 class Redactor:
     """Replaces the given secrets, and whatever looks like a key or a signed token, by `***`."""
 
@@ -30,7 +35,7 @@ class Redactor:
         """`value` without secrets."""
         for secret in self._secrets:
             value = value.replace(secret, "***")
-        return _TOKEN_SHAPES.sub("***", value)
+        return without_tokens(value)
 
     def _clean(self, value: Any) -> Any:
         if isinstance(value, str):

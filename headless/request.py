@@ -7,13 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from headless.errors import BadParams
 from headless.inputs import PICTURE_FIELDS, Inputs
 from headless.media.file_kind import HEAD_BYTES, FileKind, identify
 from headless.media.fit import fit_picture
 from headless.media.images import ImageLimits, load_image
 from headless.media.video import VideoLimits, read_clip
-from headless.params.show import show
 from headless.plan import Plan
 from headless.segment import Clip, LoraUse, Mask, Picture, SegmentRequest
 from wan2gp_patch.adjustment import Adjustment
@@ -63,16 +61,6 @@ def segment_inputs(plan: Plan, inputs: Inputs, loras: tuple[LoraUse, ...]) -> Se
         clip = _picture_or_clip(frames["known_mask"], "known_mask", plan)
         made = replace(made, known_mask=_mask(_fitted_clip(clip, "known_mask", plan, adjustments)))
     return replace(made, adjustments=tuple(adjustments))
-
-
-def refuse_adjustments(adjustments: tuple[Adjustment, ...]) -> None:
-    """What `strict` asks for: `BadParams` that names every adjustment."""
-    if adjustments:
-        sentences = " ".join(
-            f"{entry.field} is {show(entry.requested)} and would become {show(entry.used)}: {entry.why}."
-            for entry in adjustments
-        )
-        raise BadParams(f"strict allows no adjustment. {sentences} Change the request, or leave strict out.")
 
 
 def build_request(plan: Plan, inputs: SegmentInputs, sampled: Path | None = None) -> SegmentRequest:

@@ -24,11 +24,12 @@ from headless.outbox import Parcel
 from headless.output_checks import ClipRefused, OutputChecks, Refusal, bad_output
 from headless.params import parse
 from headless.plan import make_plan
+from headless.planning.ledger import refuse_adjustments
 from headless.planning.seeds import retry_seed
 from headless.previews import Previews
 from headless.publish import LATENTS_FILE, VIDEO_FILE, KeptFrames, write_frames, write_stills
 from headless.quality.clip_meter import ClipMeter
-from headless.request import build_request, refuse_adjustments, segment_inputs
+from headless.request import build_request, segment_inputs
 from headless.result import describe, metadata
 from headless.segment import Generation
 from headless.task import Claim, Phase

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from headless.params.aliases import ALIASES
 from headless.params.generate import REFERENCES, GenerateParams
 from headless.params.legal import legal_values
 from headless.params.references import STORAGE, is_task_id
+from headless.params.show import show
 from headless.ports import Storage
 from headless.task import Json, NewTask
 
@@ -28,6 +30,7 @@ _CONTENT_TYPES: Final = {
     ".webp": "image/webp",
     ".mp4": "video/mp4",
 }
+_PLAIN_EXTENSION: Final = re.compile(r"\.[a-z0-9]{1,10}", re.ASCII)
 _FILE_FIELDS: Final = frozenset(REFERENCES) | {
     alias for alias, fields in ALIASES.items() if set(fields) <= set(REFERENCES)
 }
@@ -100,7 +103,7 @@ def read_job(arguments: argparse.Namespace) -> Job:
     flags = _flags(arguments)
     for name, value in flags.items():
         local = name in REFERENCES and isinstance(value, str) and is_local_file(value)
-        values[name] = str(Path(str(value)).expanduser().absolute()) if local else value
+        values[name] = str(_expanded(name, str(value)).absolute()) if local else value
     if not values:
         raise UsageError(
             "There is no job. Give --file JOB.json, or flags such as --prompt and --start-image."
@@ -134,7 +137,7 @@ def with_stored_files(job: Job, storage: Storage, owner: str) -> dict[str, Json]
     """The job's parameters, every local file put into storage and replaced by a reference to it."""
 
     def store(path: Path) -> str:
-        key = input_key(owner, _sha256(path), path.suffix.lower() if path.suffix[1:].isalnum() else "")
+        key = input_key(owner, _sha256(path), _extension(path))
         stored = storage.put(key, path, _CONTENT_TYPES.get(path.suffix.lower(), "application/octet-stream"))
         return f"{STORAGE}{stored.key}"
 
@@ -149,9 +152,12 @@ def map_files(job: Job, replace: Callable[[Path], str]) -> dict[str, Json]:
             return [mapped(name, item) for item in value]
         if name not in _FILE_FIELDS or not isinstance(value, str) or not is_local_file(value):
             return value
-        path = job.folder / Path(value).expanduser()
-        if not path.is_file():
-            raise BadInput(f"{name}: there is no file {path}. Give a file, an http(s) URL or storage://... .")
+        path = job.folder / _expanded(name, value)
+        if not _is_file(path):
+            shown = str(path)[:300]
+            raise BadInput(
+                f"{name}: there is no file {shown}. Give a file, an http(s) URL or storage://... ."
+            )
         return replace(path)
 
     return {name: mapped(name, value) for name, value in job.params.items()}
@@ -159,7 +165,28 @@ def map_files(job: Job, replace: Callable[[Path], str]) -> dict[str, Json]:
 
 def is_local_file(reference: str) -> bool:
     """Whether a reference can only be the name of a file here."""
-    return "://" not in reference and not is_task_id(reference)
+    inline = reference[:5].lower() == "data:"
+    return "://" not in reference and not inline and not is_task_id(reference)
+
+
+def _expanded(name: str, value: str) -> Path:
+    try:
+        return Path(value).expanduser()
+    except RuntimeError as error:
+        raise BadInput(f"{name}: {show(value)} begins with the home folder of nobody here.") from error
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def _extension(path: Path) -> str:
+    """The extension for the key, where it is an ordinary one: the file's content says what it is."""
+    suffix = path.suffix.lower()
+    return suffix if _PLAIN_EXTENSION.fullmatch(suffix) else ""
 
 
 def _read_file(path: Path) -> dict[str, Json]:
@@ -167,7 +194,7 @@ def _read_file(path: Path) -> dict[str, Json]:
         value: Any = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"--file {path} cannot be read ({error.strerror}).") from error
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"--file {path} is not JSON ({error}).") from error
     if not isinstance(value, dict):
         raise UsageError(
@@ -203,7 +230,7 @@ def _typed(name: str, value: Any, kind: type) -> Json:
     if kind is object:
         try:
             return json.loads(value)  # type: ignore[no-any-return]  # JSON is what the field takes
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise UsageError(f"{flag} is not JSON ({error}).") from error
     return value  # type: ignore[no-any-return]  # a text or a switch
 

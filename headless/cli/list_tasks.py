@@ -14,6 +14,8 @@ from headless.errors import UsageError
 from headless.settings import add_connection_options
 from headless.task import TaskStatus, TaskView
 
+MOST = 1_000_000
+
 
 def add(commands: Commands, environ: Mapping[str, str]) -> None:
     """Add the command."""
@@ -58,8 +60,8 @@ def _line(view: TaskView) -> str:
 
 def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Print the tasks; 0 also when there is none."""
-    if arguments.limit < 1:
-        raise UsageError(f"--limit {arguments.limit} is too small. Use 1 or more.")
+    if not 1 <= arguments.limit <= MOST:
+        raise UsageError(f"--limit {arguments.limit} is not from 1 to {MOST}.")
     with connected(arguments, environ) as (queue, storage):
         views = queue.list(_status(arguments.status), arguments.limit)
         if arguments.json:

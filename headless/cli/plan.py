@@ -7,7 +7,7 @@ import json
 import secrets
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,14 +18,18 @@ from headless.cli.job_file import Job, add_job_options, read_job, with_stand_ins
 from headless.cli.status import find
 from headless.errors import UsageError
 from headless.logs import configure
+from headless.media.fit import fit_report
 from headless.media.images import ImageLimits, load_image
 from headless.params import parse
 from headless.params.generate import GenerateParams
 from headless.params.references import STORAGE
 from headless.plan import Plan, make_plan, plan_json, plan_text
+from headless.planning.ledger import refuse_adjustments
 from headless.ports import Storage
+from headless.run_task import seed_of
 from headless.settings import EnvironmentOptions, ModelFolders, add_connection_options
 from headless.wiring import open_registry
+from wan2gp_patch.adjustment import Adjustment
 
 _PICTURES = ("start_image", "end_image", "anchor_image")
 _LARGEST = 512_000_000
@@ -71,7 +75,7 @@ def _of_task(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Plan:
         view = find(queue, arguments.task)
         params = parse(view.task_type, view.params)
         sizes = _stored_sizes(params, storage)
-    return _planned(arguments, params, sizes)
+    return _planned(arguments, params, sizes, lambda: seed_of(view.id))
 
 
 def _of_job(arguments: argparse.Namespace, job: Job) -> Plan:
@@ -101,15 +105,31 @@ def _size(name: str, path: Path) -> tuple[int, int]:
     return width, height
 
 
-def _planned(arguments: argparse.Namespace, params: GenerateParams, sizes: Sizes) -> Plan:
-    registry = open_registry(ModelFolders(Path(arguments.models_dir) if arguments.models_dir else None))
+def _planned(
+    arguments: argparse.Namespace,
+    params: GenerateParams,
+    sizes: Sizes,
+    seed_source: Callable[[], int] = lambda: secrets.randbits(32),
+) -> Plan:
+    folder = Path(arguments.models_dir).expanduser() if arguments.models_dir else None
+    registry = open_registry(ModelFolders(folder))
     try:
         definition = registry.definition(params.model)
     except (LookupError, ValueError) as error:
         raise UsageError(str(error)) from error
-    plan = make_plan(params, definition, seed_source=lambda: secrets.randbits(32), image_sizes=sizes)
+    plan = make_plan(params, definition, seed_source=seed_source, image_sizes=sizes)
+    fits = _fits(plan, sizes)
+    if params.strict:
+        refuse_adjustments(fits)
     _tell_unread(params, plan, sizes)
-    return plan
+    return replace(plan, adjustments=(*plan.adjustments, *fits))
+
+
+def _fits(plan: Plan, sizes: Sizes) -> tuple[Adjustment, ...]:
+    """What the worker will cut off or pad of the pictures that were read."""
+    acting = [name for name in _PICTURES if name in plan.references and name in sizes]
+    reports = {name: fit_report(sizes[name], plan.width, plan.height, plan.image_fit) for name in acting}
+    return tuple(entry for name, report in reports.items() if (entry := report.adjustment(name)) is not None)
 
 
 def _tell_unread(params: GenerateParams, plan: Plan, sizes: Sizes) -> None:

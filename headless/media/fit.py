@@ -60,17 +60,19 @@ def fit_picture(picture: Picture, width: int, height: int, fit: str = "crop") ->
     `crop` fills the frame and cuts what juts out, around the centre. `pad` shows all of it, centred on black.
     Where the aspect ratio differs by less than half a pixel nothing is cut or padded.
     """
-    source_height, source_width = picture.shape[:2]
-    source = (source_width, source_height)
-    whole = (0.0, 0.0, float(source_width), float(source_height))
-    full = (0, 0, width, height)
-    if fit == "crop":
-        report = FitReport(fit, source, (width, height), _crop_box(source, width, height) or whole, full)
-    elif fit == "pad":
-        report = FitReport(fit, source, (width, height), whole, _pad_box(source, width, height))
-    else:
-        raise BadParams(f"fit: {fit!r} is not legal; write {' or '.join(FITS)}")
+    report = fit_report((picture.shape[1], picture.shape[0]), width, height, fit)
     return _placed(picture, report), report
+
+
+def fit_report(source: tuple[int, int], width: int, height: int, fit: str = "crop") -> FitReport:
+    """What `fit_picture` does to a picture of (width, height) `source`."""
+    whole = (0.0, 0.0, float(source[0]), float(source[1]))
+    if fit == "crop":
+        box = _crop_box(source, width, height) or whole
+        return FitReport(fit, source, (width, height), box, (0, 0, width, height))
+    if fit == "pad":
+        return FitReport(fit, source, (width, height), whole, _pad_box(source, width, height))
+    raise BadParams(f"fit: {fit!r} is not legal; write {' or '.join(FITS)}")
 
 
 def _crop_box(source: tuple[int, int], width: int, height: int) -> tuple[float, float, float, float] | None:

@@ -25,11 +25,14 @@ class Ledger:
 
     def refuse(self) -> None:
         """Raise `BadParams` that names every entry, if there is one: what `strict` asks for."""
-        if self._entries:
-            sentences = " ".join(
-                f"{entry.field} is {show(entry.requested)} and would become {show(entry.used)}: {entry.why}."
-                for entry in self._entries
-            )
-            raise BadParams(
-                f"strict allows no adjustment. {sentences} Change the request, or leave strict out."
-            )
+        refuse_adjustments(self.entries)
+
+
+def refuse_adjustments(adjustments: tuple[Adjustment, ...]) -> None:
+    """What `strict` asks for: `BadParams` that names every adjustment."""
+    if adjustments:
+        sentences = " ".join(
+            f"{entry.field} is {show(entry.requested)} and would become {show(entry.used)}: {entry.why}."
+            for entry in adjustments
+        )
+        raise BadParams(f"strict allows no adjustment. {sentences} Change the request, or leave strict out.")

@@ -86,7 +86,8 @@ def test_the_list_is_newest_first_and_can_be_narrowed(terminal: Terminal) -> Non
     ("arguments", "says"),
     [
         (("--status", "Done"), "--status 'Done' is not known. Use one of: Queued, In Progress, Complete"),
-        (("--limit", "0"), "--limit 0 is too small"),
+        (("--limit", "0"), "--limit 0 is not from 1 to"),
+        (("--limit", "9" * 20), "is not from 1 to"),
         (("--limit", "many"), "--limit"),
     ],
 )

@@ -42,7 +42,8 @@ def test_a_plan_for_people(terminal: Terminal, tmp_path: Path) -> None:
     assert lines["svi2pro"] == "yes"
     assert lines["end frame mode"] == "extra_latent"
     assert lines["segment"] == "1: 81 frames in 22 latents, seed 5"
-    assert lines["adjusted"] == "num_frames: 82 becomes 81, a clip has 4k+1 frames"
+    assert "adjusted        num_frames: 82 becomes 81, a clip has 4k+1 frames" in told
+    assert 'adjusted        end_image: "128x64" becomes "176x96", cropped around the centre' in told
 
 
 def test_a_plan_for_programs(terminal: Terminal) -> None:
@@ -76,7 +77,39 @@ def test_a_plan_of_a_queued_task_is_what_the_worker_does(terminal: Terminal) -> 
         made["frames"],
     )
     assert {k: v for k, v in plan.items() if k != "adjustments"} == made["parameters"]
-    assert plan["adjustments"] == [e for e in made["adjustments"] if e["field"] == "num_frames"]
+    assert [entry["field"] for entry in plan["adjustments"]] == ["num_frames", "start_image"]
+    assert plan["adjustments"] == made["adjustments"]
+
+
+def test_a_plan_names_the_seed_that_the_worker_will_choose(terminal: Terminal) -> None:
+    place = terminal.place
+    params = place.job()
+    del params["seed"]
+    task = place.enqueue(params)
+    plan = _json(terminal, task)
+    assert place.work() == 0
+    assert (plan["seed"], plan["seed_chosen"]) == (place.result(task)["seed"], True)
+
+
+@pytest.mark.parametrize("fit", ["crop", "pad"])
+def test_a_plan_tells_what_will_not_fit_as_the_worker_does(terminal: Terminal, fit: str) -> None:
+    place = terminal.place
+    task = place.enqueue(place.job(width=128, height=64, image_fit=fit, end_image=place.picture(128, 64)))
+    plan = _json(terminal, task)
+    assert place.work() == 0
+    assert [entry["field"] for entry in plan["adjustments"]] == ["start_image"]
+    assert plan["adjustments"] == place.result(task)["adjustments"]
+
+
+def test_a_plan_refuses_under_strict_what_the_worker_refuses(terminal: Terminal, tmp_path: Path) -> None:
+    place = terminal.place
+    task = place.enqueue(place.job(width=128, height=64, strict=True))
+    said = terminal.bad("plan", task)
+    assert place.work() == 0
+    assert said == f"headless: {place.view(task).error_message}\n"
+    picture = str(picture_file(tmp_path / "a.png", 64, 256))
+    size = ("--width", "64", "--height", "64", "--strict")
+    assert "64x256" in terminal.bad("plan", *BASE, "--start-image", picture, *size)
 
 
 def test_a_size_that_is_not_known_yet_is_told(terminal: Terminal) -> None:

@@ -105,6 +105,13 @@ def test_a_home_folder_is_understood(
     assert len(_inputs(terminal)) == 1
 
 
+@pytest.mark.parametrize("name", ["a.backup20240101", "a.pñg", "a", "a.PNG"])
+def test_a_picture_may_have_any_name(terminal: Terminal, tmp_path: Path, name: str) -> None:
+    picture_file(tmp_path / "a.png").rename(tmp_path / name)
+    terminal.good("submit", *BASE, "--start-image", str(tmp_path / name))
+    assert [path.suffix for path in _inputs(terminal)] == [".png" if name == "a.PNG" else ""]
+
+
 def test_what_stands_beside_the_parameters(terminal: Terminal) -> None:
     first = terminal.good("submit", *BASE)
     flags = ("--idempotency-key", "k", "--project-id", "p", "--dependant-on", first)
@@ -126,6 +133,10 @@ def test_what_stands_beside_the_parameters(terminal: Terminal) -> None:
         ((*BASE, "--end-frame-mode", "middle"), '"extra_latent"'),
         (("--prompt", "a"), "model is missing"),
         ((*BASE, "--start-image", "/nowhere/a.png"), "start_image: there is no file /nowhere/a.png"),
+        ((*BASE, "--start-image", "a" * 400), "start_image: there is no file"),
+        ((*BASE, "--start-image", "~nobody-here/a.png"), "the home folder of nobody here"),
+        ((*BASE, "--start-image", "data:image/png;base64,AAAA"), "data: URLs are not fetched"),
+        ((*BASE, "--loras", f"[{'9' * 5000}]"), "--loras is not JSON"),
         ((*BASE, "--start-image", "http://u:p@example.org/a.png"), "user name or password"),
         ((*BASE, "--start-image", "ftp://example.org/a.png"), "only https:// and http:// are legal"),
         ((*BASE, "--task-type", "train"), 'task_type is "train": give "generate"'),
@@ -153,6 +164,8 @@ def test_bad_use_is_told(terminal: Terminal, arguments: tuple[str, ...], says: s
         ('{"prompt": "a", "model": "m", "num_framez": 5}', "did you mean num_frames?"),
         ('{"prompt": "a", "model": "m", "steps": 1, "num_inference_steps": 2}', "two names of one field"),
         ("[" * 100_000, "is not JSON"),
+        (f'{{"prompt": "a", "model": "m", "seed": {"9" * 5000}}}', "is not JSON"),
+        ('{"prompt": "a", "model": "m", "start_image": "~nobody-here/a.png"}', "home folder of nobody"),
     ],
 )
 def test_a_bad_file_is_told(terminal: Terminal, tmp_path: Path, text: str, says: str) -> None:

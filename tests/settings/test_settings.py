@@ -10,6 +10,7 @@ from headless.errors import UsageError
 from headless.settings import worker_settings
 
 TOKEN = "sb_secret_0123456789abcdef"
+SHAPED = "eyJhbGciOiJIUzI1NiJ9.eyJyb2xlIjoiYXV0aGVudGljYXRlZCJ9.c2lnbmF0dXJl"
 URL = "https://project.supabase.co"
 
 
@@ -50,6 +51,61 @@ def test_an_argument_wins_over_its_variable() -> None:
     )
     assert settings.worker_id == "b"
     assert not settings.debug
+
+
+def test_an_argument_that_names_a_queue_wins_over_a_variable_that_names_another() -> None:
+    environ = {"SUPABASE_URL": URL, "SUPABASE_SECRET_KEY": TOKEN}
+    assert worker_settings(["--local", "a"], environ).connection.local == Path("a")
+    environ["HEADLESS_LOCAL"] = "b"
+    assert worker_settings(["--local", "a"], environ).connection.local == Path("a")
+    other = worker_settings(["--supabase-url", "https://other.supabase.co"], environ).connection
+    assert (other.local, other.supabase_url) == (None, "https://other.supabase.co")
+    with pytest.raises(UsageError, match="Name one queue"):
+        worker_settings([], environ)
+
+
+def test_a_key_that_is_an_argument_wins_over_a_token_in_the_environment() -> None:
+    argv = ["--supabase-url", URL, "--supabase-secret-key", TOKEN]
+    token = worker_settings(argv, {"SUPABASE_ACCESS_TOKEN": "of-a-user"}).connection.token
+    assert token is not None
+    assert token.get_secret_value() == TOKEN
+
+
+@pytest.mark.parametrize("flag", ["--local", "--output-dir", "--work-dir", "--models-dir", "--health-file"])
+def test_a_home_folder_of_nobody_is_told(flag: str) -> None:
+    with pytest.raises(UsageError, match=f"{flag} '~nobody-here/x'"):
+        worker_settings(["--local", "a", flag, "~nobody-here/x"], {})
+
+
+def test_hosts_are_known_in_any_spelling() -> None:
+    settings = worker_settings(["--local", "a", "--lora-hosts", "HuggingFace.co, civitai.com"], {})
+    assert settings.lora_hosts == ("huggingface.co", "civitai.com")
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["--supabase-token", SHAPED],
+        [f"--supabase-acces-token={SHAPED}"],
+        ["--supabase-url", URL, "--supabase-acess-token", "sb_secret_abcdefgh12345678"],
+    ],
+)
+def test_a_token_behind_a_mistyped_option_is_not_repeated(
+    capsys: pytest.CaptureFixture[str], argv: list[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        worker_settings(argv, {})
+    told = capsys.readouterr().err
+    assert "--supabase-ac" in told
+    assert "***" in told
+    assert SHAPED not in told
+    assert "abcdefgh" not in told
+
+
+def test_a_token_in_the_place_of_the_url_is_not_repeated() -> None:
+    with pytest.raises(UsageError) as caught:
+        worker_settings(["--supabase-url", SHAPED], {})
+    assert SHAPED not in caught.value.message
 
 
 @pytest.mark.parametrize(
