@@ -31,9 +31,12 @@ import torch  # noqa: E402
 from PIL import Image  # noqa: E402
 from safetensors.torch import load_file  # noqa: E402
 
+from headless.engine.allocator import DeviceAllocator  # noqa: E402
 from headless.engine.experts import Bakery  # noqa: E402
+from headless.engine.ladder import Ladder  # noqa: E402
 from headless.engine.loading import LoadedModel, load_model, make_recipe  # noqa: E402
-from headless.engine.memory import MemoryPlan, make_memory  # noqa: E402
+from headless.engine.memory import Resident  # noqa: E402
+from headless.engine.plans import MemoryPlan  # noqa: E402
 from headless.engine.sampling import seeded_noise  # noqa: E402
 from headless.engine.schedule import inject, make_schedule  # noqa: E402
 from headless.engine.segment_run import SegmentRun  # noqa: E402
@@ -60,7 +63,7 @@ class Silent:
 def loaded(name: str) -> LoadedModel:
     """The shipped model, or the same with larger random networks in its place."""
     definition = load_models_def(ROOT / "configs").definition(MODEL).model_def
-    model = load_model(make_recipe(MODEL, definition, [ROOT / "models"], CPU), "resident", CPU)
+    model = load_model(make_recipe(MODEL, definition, [ROOT / "models"], CPU), MemoryPlan.RESIDENT, CPU)
     if name == "tiny":
         return model
     torch.manual_seed(0)
@@ -71,7 +74,7 @@ def loaded(name: str) -> LoadedModel:
         )
         for expert in model.experts
     }
-    memory = make_memory(MemoryPlan.RESIDENT, parts, CPU)
+    memory = Resident(parts, CPU)
     vae = diffusers.AutoencoderKLWan(base_dim=24).eval().requires_grad_(False)
     return replace(model, memory=memory, bakery=Bakery(memory, model.experts), vae=WanVae(vae))
 
@@ -105,7 +108,9 @@ def request(height: int, width: int, frames: int, *, end: bool) -> SegmentReques
 
 def ours(model: LoadedModel, asked: SegmentRequest, latents: Path | None = None) -> Clip:
     """The job as the worker runs it: every frame, 8 bits."""
-    generation = SegmentRun(model, {}, asked, Silent(), CPU).generate()
+    ladder = Ladder("resident", CPU, DeviceAllocator(CPU))
+    ladder.hold(model)
+    generation = SegmentRun(ladder, {}, asked, Silent(), CPU).generate()
     if latents is not None and generation.save_handoff is not None:
         generation.save_handoff(latents)
     return np.stack(list(generation.frames))

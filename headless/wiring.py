@@ -85,7 +85,7 @@ def open_engine(settings: WorkerSettings, registry: ModelRegistry) -> Engine:
     from headless.engine.wan import WanEngine
 
     folders = [SHIPPED_MODELS] if settings.models.user is None else [settings.models.user, SHIPPED_MODELS]
-    return WanEngine(registry, folders, device=settings.device, memory=settings.memory)
+    return WanEngine(registry, folders, device=settings.device, memory=settings.memory, debug=settings.debug)
 
 
 @dataclass(frozen=True)

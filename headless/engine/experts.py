@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 from diffusers import WanTransformer3DModel
 
@@ -14,7 +14,7 @@ from headless.engine.phases import Expert, Step
 from headless.errors import BadParams
 from headless.segment import LoraUse
 from models.errors import WeightsError
-from models.lora import Lora, Shapes, bake, read_lora, shapes_of
+from models.lora import Lora, Shapes, read_lora, shapes_of
 from models.lora_strengths import spread
 
 Identity: TypeAlias = tuple[str, int, int, int]
@@ -52,15 +52,14 @@ class Bakery:
         self, expert: Expert, key: Baked, loras: Callable[[], Sequence[tuple[Lora, float]]]
     ) -> WanTransformer3DModel:
         """The expert on the device with exactly these LoRAs; `loras` is asked only if they are not there."""
-        module = self._memory.use(expert.value)
         state = self._baked[expert]
         if state.key != key:
             added = loras()
             before, touched = state.touched, {name for lora, _ in added for name in lora.deltas}
             state.key, state.touched = None, before | touched
-            bake(module, lambda name: self._memory.pristine(expert.value, name), added, also=before)
+            self._memory.bake(expert.value, added, also=before)
             state.key, state.touched = key, touched
-        return module
+        return cast(WanTransformer3DModel, self._memory.use(expert.value))
 
     def holds(self, expert: Expert, key: Baked) -> bool:
         """Whether exactly these LoRAs are in the expert's weights now."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -12,23 +12,22 @@ from headless.errors import OutOfMemory
 _CPU_ALLOCATOR = "DefaultCPUAllocator"
 
 
+class RanOut(OutOfMemory):
+    """Memory ran out under one plan. `doing` says in which stage."""
+
+    def __init__(self, doing: str, plan: str) -> None:
+        super().__init__(f"The memory ran out while {doing} under the memory plan {plan}.")
+        self.doing = doing
+
+
 @contextmanager
-def memory_reported(doing: str, plan: str) -> Iterator[None]:
-    """Turn an allocation that failed into `OutOfMemory`, which says what was done under which plan."""
+def memory_reported(doing: Callable[[], str], plan: str) -> Iterator[None]:
+    """Turn an allocation that failed into `RanOut`, which says what was done under which plan."""
     try:
         yield
-    except torch.OutOfMemoryError as error:
-        raise _out_of_memory(doing, plan) from error
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise RanOut(doing(), plan) from error
     except RuntimeError as error:
         if _CPU_ALLOCATOR not in str(error):
             raise
-        raise _out_of_memory(doing, plan) from error
-    except MemoryError as error:
-        raise _out_of_memory(doing, plan) from error
-
-
-def _out_of_memory(doing: str, plan: str) -> OutOfMemory:
-    return OutOfMemory(
-        f"The memory ran out while {doing} under the memory plan {plan}. "
-        "Ask for a smaller or shorter clip, start the worker with --memory swap, or use a larger machine."
-    )
+        raise RanOut(doing(), plan) from error

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import torch
 
 from headless.engine.experts import Bakery
-from headless.engine.memory import Memory, MemoryPlan, choose_plan, make_memory
+from headless.engine.memory import Memory, Resident
+from headless.engine.mmgp_memory import Mmgp, import_mmgp
 from headless.engine.model_files import ModelFiles
 from headless.engine.phases import Expert
+from headless.engine.plans import MemoryPlan
 from headless.engine.preview import LatentPreview
+from headless.engine.stream import Stream
+from headless.engine.swap import Swap
 from headless.engine.text import TextEncoder, load_tokenizer
 from headless.errors import ModelMissing, UsageError
 from models.errors import WeightsError
@@ -22,6 +28,12 @@ from models.weights import count_parameters, load_text_encoder, load_transformer
 
 ROLES: Final = ("transformer", "transformer_2", "vae", "text_encoder", "tokenizer")
 TEXT_PART: Final = "text_encoder"
+PARTS: Final = {
+    Expert.HIGH.value: "transformer",
+    Expert.LOW.value: "transformer_2",
+    TEXT_PART: "text_encoder",
+}
+"""Networks that a memory plan places, and their roles in a model definition."""
 _VAE_TYPES: Final = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
 
@@ -74,43 +86,77 @@ def make_recipe(
     )
 
 
-def load_model(recipe: Recipe, memory: str, device: torch.device) -> LoadedModel:
+def part_sizes(recipe: Recipe) -> dict[str, int]:
+    """Bytes that each part takes on the device, from the files' headers. Raises `ModelMissing`."""
+    with _missing_named():
+        return {
+            part: recipe.dtype.itemsize * count_parameters(path) for part, path in _part_files(recipe).items()
+        }
+
+
+def load_model(recipe: Recipe, plan: MemoryPlan, device: torch.device, *, debug: bool = False) -> LoadedModel:
     """Read every network of the recipe. Raises `ModelMissing` that says which file and what to do."""
-    try:
-        return _load(recipe, memory, device)
-    except FileNotFoundError as error:
-        raise ModelMissing(f"{error}. Put the file there, or get the model again.") from error
-    except WeightsError as error:
-        raise ModelMissing(str(error)) from error
+    with _missing_named():
+        return _load(recipe, plan, device, debug)
 
 
-def _load(recipe: Recipe, memory: str, device: torch.device) -> LoadedModel:
+def _load(recipe: Recipe, plan: MemoryPlan, device: torch.device, debug: bool) -> LoadedModel:
     files = dict(recipe.files)
-    large = [files[role] for role in ("transformer", "transformer_2", "text_encoder") if role in files]
-    plan = choose_plan(memory, device, recipe.dtype.itemsize * sum(count_parameters(path) for path in large))
     # Straight to the device where everything stays there: main memory never holds the model.
     start = device if plan is MemoryPlan.RESIDENT else torch.device("cpu")
-    experts = {
-        expert: load_transformer(files[role], dtype=recipe.dtype, device=start)
-        for expert, role in ((Expert.HIGH, "transformer"), (Expert.LOW, "transformer_2"))
-        if role in files
-    }
-    high = experts[Expert.HIGH]
-    if high.config.image_dim is not None:
+    parts = {part: _load_part(recipe, part, start) for part in _part_files(recipe)}
+    experts = tuple(expert for expert in Expert if expert.value in parts)
+    config: Any = parts[Expert.HIGH.value].config
+    if config.image_dim is not None:
         raise WeightsError(
             f"{files['transformer']} reads CLIP embeddings of the images, which are not available yet"
         )
-    text = load_text_encoder(files["text_encoder"], dtype=recipe.dtype, device=start)
-    parts = {**{expert.value: module for expert, module in experts.items()}, TEXT_PART: text}
-    placed = make_memory(plan, parts, device)
+    placed = _placed(recipe, plan, parts, device, debug)
+    vae = WanVae.load(files["vae"], dtype=recipe.vae_dtype, device=device)
+    if plan.tiles:
+        vae.module.enable_tiling()
     return LoadedModel(
         recipe=recipe,
         memory=placed,
         plan=plan,
-        experts=tuple(experts),
-        in_channels=high.config.in_channels,
-        vae=WanVae.load(files["vae"], dtype=recipe.vae_dtype, device=device),
+        experts=experts,
+        in_channels=config.in_channels,
+        vae=vae,
         text=TextEncoder(load_tokenizer(files["tokenizer"]), placed, TEXT_PART, device),
         preview=LatentPreview.beside(files["vae"]),
-        bakery=Bakery(placed, tuple(experts)),
+        bakery=Bakery(placed, experts),
     )
+
+
+def _placed(
+    recipe: Recipe, plan: MemoryPlan, parts: dict[str, torch.nn.Module], device: torch.device, debug: bool
+) -> Memory:
+    if plan is MemoryPlan.RESIDENT:
+        return Resident(parts, device)
+    if plan is MemoryPlan.SWAP:
+        return Swap(parts, device)
+    if plan.profile is None:
+        return Stream(parts, device)
+    again = partial(_load_part, recipe, device=torch.device("cpu"))
+    return Mmgp(parts, device, plan.profile, import_mmgp(debug), again)
+
+
+def _part_files(recipe: Recipe) -> dict[str, Path]:
+    files = dict(recipe.files)
+    return {part: files[role] for part, role in PARTS.items() if role in files}
+
+
+def _load_part(recipe: Recipe, part: str, device: torch.device) -> torch.nn.Module:
+    path = _part_files(recipe)[part]
+    load: Callable[..., torch.nn.Module] = load_text_encoder if part == TEXT_PART else load_transformer
+    return load(path, dtype=recipe.dtype, device=device)
+
+
+@contextmanager
+def _missing_named() -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise ModelMissing(f"{error}. Put the file there, or get the model again.") from error
+    except WeightsError as error:
+        raise ModelMissing(str(error)) from error

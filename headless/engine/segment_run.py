@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import structlog
 import torch
+from diffusers import WanTransformer3DModel
 from torch import Tensor
 
 from headless.engine.conditioning import Conditioned, condition, without_images
+from headless.engine.decoding import ClipDecoder, describe_plan
 from headless.engine.experts import Experts
-from headless.engine.failures import memory_reported
 from headless.engine.handoff import load_latents, save_latents
-from headless.engine.loading import LoadedModel
+from headless.engine.ladder import Ladder
 from headless.engine.phases import Step, plan_phases
-from headless.engine.preview import to_uint8
 from headless.engine.sampling import Prompts, sample, seeded_noise
 from headless.engine.schedule import Schedule, make_schedule
+from headless.engine.stages import Stages
 from headless.errors import BadInput, BadParams
-from headless.segment import Clip, EngineListener, Generation, Picture, SegmentRequest
+from headless.segment import EngineListener, Generation, SegmentRequest
 from headless.task import Phase
 from wan2gp_patch.frames import EndFrameMode, latent_count, new_frames, sequence_length
 
@@ -34,20 +33,19 @@ class SegmentRun:
 
     def __init__(
         self,
-        loaded: LoadedModel,
+        ladder: Ladder,
         model_def: Mapping[str, Any],
         request: SegmentRequest,
         listener: EngineListener,
         device: torch.device,
     ) -> None:
-        self._loaded = loaded
+        self._ladder = ladder
         self._model_def = model_def
         self._request = request
         self._listener = listener
         self._device = device
         self._details: dict[str, Any] = {}
-        self._timings: dict[str, float] = {}
-        self._end_frame: Picture | None = None
+        self._stages = Stages(ladder, device, self._details)
 
     @torch.inference_mode()
     def generate(self) -> Generation:
@@ -55,14 +53,14 @@ class SegmentRun:
         request = self._request
         schedule, steps, phases = self._plan()
         self._listener.on_phase(Phase.ENCODING)
-        experts = Experts(self._loaded.bakery, request.loras, steps, phases)
+        experts = Experts(self._ladder.loaded.bakery, request.loras, steps, phases)
         experts.read()
         self._describe_loras(experts)
-        with self._measured("text"):
+        with self._stages.measured("text"):
             prompts = self._prompts(steps)
         self._listener.on_phase(Phase.ENCODING)
         generator = torch.Generator("cpu").manual_seed(request.seed)
-        with self._measured("conditioning"):
+        with self._stages.measured("conditioning"):
             conditioned = self._condition(generator)
         if request.sampled_latents is None:
             latents = self._sample(generator, conditioned, prompts, schedule, steps, experts)
@@ -79,7 +77,7 @@ class SegmentRun:
             phase_steps=request.phase_steps,
             phase_guidance=request.phase_guidance,
             high_noise_phases=request.high_noise_phases,
-            experts=len(self._loaded.experts),
+            experts=len(self._ladder.loaded.experts),
         )
         try:
             schedule = make_schedule(request.solver, request.steps, request.flow_shift)
@@ -94,14 +92,14 @@ class SegmentRun:
             self._details.setdefault("warnings", []).append(warning)
 
     def _prompts(self, steps: tuple[Step, ...]) -> Prompts:
-        text, request = self._loaded.text, self._request
+        text, request = self._ladder.loaded.text, self._request
         guided = any(step.guidance != 1 for step in steps)
         return Prompts(text.encode(request.prompt), text.encode(request.negative_prompt) if guided else None)
 
     def _condition(self, generator: torch.Generator) -> Conditioned:
-        if not self._loaded.reads_conditioning:
+        if not self._ladder.loaded.reads_conditioning:
             return without_images(self._request)
-        return condition(self._request, self._model_def, self._loaded.vae, generator)
+        return condition(self._request, self._model_def, self._ladder.loaded.vae, generator)
 
     def _sample(
         self,
@@ -116,16 +114,25 @@ class SegmentRun:
         self._listener.on_phase(Phase.DENOISING)
         frames = latent_count(request.num_frames) if known is None else known.latents.shape[1]
         noise = seeded_noise(generator, frames, request.height // 8, request.width // 8)
-        with self._measured("denoising"):
+        with self._stages.measured("denoising"):
             return sample(
                 noise=noise.to(self._device),
                 y=None if known is None else known.y.to(self._device),
                 prompts=prompts,
                 schedule=schedule,
                 steps=steps,
-                expert_for=experts.for_step,
+                expert_for=self._announcing(experts, steps),
                 on_step=self._on_step,
             )
+
+    def _announcing(
+        self, experts: Experts, steps: tuple[Step, ...]
+    ) -> Callable[[Step], WanTransformer3DModel]:
+        def expert_for(step: Step) -> WanTransformer3DModel:
+            self._stages.begin(f"step {steps.index(step) + 1}")
+            return experts.for_step(step)
+
+        return expert_for
 
     def _resumed(self, path: Path, conditioned: Conditioned) -> Tensor:
         """What an earlier attempt sampled for this very request. Raises `BadInput`."""
@@ -138,7 +145,7 @@ class SegmentRun:
         return latents.to(self._device)
 
     def _on_step(self, number: int, estimate: Callable[[], Tensor]) -> None:
-        preview = self._loaded.preview
+        preview = self._ladder.loaded.preview
         self._listener.on_step(number, self._request.steps, lambda: preview.picture(estimate()))
 
     def _generation(
@@ -148,65 +155,41 @@ class SegmentRun:
         extra = conditioned.end_frame_mode is EndFrameMode.EXTRA_LATENT
         handed_on = latents[:, :-1] if extra else latents
         self._describe(latents, schedule, steps)
+        decoder = ClipDecoder(
+            self._ladder,
+            self._stages,
+            self._listener,
+            self._details,
+            latents=latents,
+            extra=extra,
+            num_frames=request.num_frames,
+        )
         return Generation(
             width=request.width,
             height=request.height,
             num_frames=request.num_frames,
             new_frames=new_frames(request.num_frames, conditioned.continuation),
-            frames=self._frames(latents, extra),
+            frames=decoder.frames(),
             end_frame_mode=conditioned.end_frame_mode.value,
             adjustments=conditioned.adjustments,
             details=self._details,
             save_handoff=lambda path: self._save(path, handed_on),
             save_sampled=lambda path: self._save(path, latents),
-            end_frame=lambda: self._end_frame,
+            end_frame=decoder.end_frame,
         )
-
-    def _frames(self, latents: Tensor, extra: bool) -> Iterator[Picture]:
-        """The clip's frames as they are decoded; the one beyond the clip is kept aside."""
-        chunks, shown = self._decoded(latents, extra), 0
-        for chunk in chunks:
-            for frame in chunk:
-                if shown < self._request.num_frames:
-                    shown += 1
-                    yield frame
-                else:
-                    self._end_frame = frame
-
-    @torch.inference_mode()
-    def _decoded(self, latents: Tensor, extra: bool) -> Iterator[Clip]:
-        chunks = self._loaded.vae.decode_chunks(latents, end_frame=extra)
-        while True:
-            self._listener.on_phase(Phase.DECODING)
-            with self._measured("decoding"):
-                chunk = next(chunks, None)
-                if chunk is None:
-                    return
-                frames: Clip = to_uint8(chunk).permute(1, 2, 3, 0).contiguous().cpu().numpy()
-            yield frames
 
     def _save(self, path: Path, latents: Tensor) -> None:
         request = self._request
         about = {"model": request.model, "seed": str(request.seed), "num_frames": str(request.num_frames)}
         save_latents(path, latents, about)
 
-    @contextmanager
-    def _measured(self, stage: str) -> Iterator[None]:
-        """Add up the seconds of a stage, and name it if the memory runs out in it."""
-        began = time.perf_counter()
-        with memory_reported(stage, self._loaded.plan):
-            yield
-            if self._device.type == "cuda":
-                torch.cuda.synchronize(self._device)
-        self._timings[stage] = self._timings.get(stage, 0.0) + time.perf_counter() - began
-        self._details["timings"] = {name: round(seconds, 4) for name, seconds in self._timings.items()}
-
     def _describe(self, latents: Tensor, schedule: Schedule, steps: tuple[Step, ...]) -> None:
-        recipe = self._loaded.recipe
+        loaded = self._ladder.loaded
+        recipe = loaded.recipe
+        describe_plan(self._ladder, self._details)
         self._details |= {
             "engine": "wan",
             "device": str(self._device),
-            "memory": self._loaded.plan.value,
             "dtype": str(recipe.dtype).removeprefix("torch."),
             "vae_dtype": str(recipe.vae_dtype).removeprefix("torch."),
             "svi2pro": bool(self._model_def.get("svi2pro", False)),
@@ -215,7 +198,7 @@ class SegmentRun:
             "solver": schedule.solver,
             "timesteps": [round(time, 3) for time in schedule.timesteps],
             "expert_steps": {
-                expert.value: sum(step.expert is expert for step in steps) for expert in self._loaded.experts
+                expert.value: sum(step.expert is expert for step in steps) for expert in loaded.experts
             },
             "forwards": sum(1 if step.guidance == 1 else 2 for step in steps),
         }

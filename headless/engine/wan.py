@@ -12,9 +12,11 @@ from typing import Any
 import structlog
 import torch
 
-from headless.engine.failures import memory_reported
-from headless.engine.loading import LoadedModel, load_model, make_recipe
-from headless.engine.memory import check_plan
+from headless.engine.allocator import Allocator, DeviceAllocator
+from headless.engine.failures import RanOut
+from headless.engine.ladder import Ladder
+from headless.engine.loading import LoadedModel, make_recipe
+from headless.engine.plans import check_plan
 from headless.engine.segment_run import SegmentRun
 from headless.errors import UsageError
 from headless.ports import ModelRegistry
@@ -28,7 +30,7 @@ class WanEngine:
     """Implements `Engine`. Keeps one model in memory between jobs; a model with the same files stays loaded.
 
     `folders` are searched in this order for the files that definitions name. `device` is `auto`, `cpu`,
-    `cuda` or `cuda:N`; `memory` is `auto`, `resident` or `swap`. Raises `UsageError`.
+    `cuda` or `cuda:N`; `memory` is one of `plans.ASKABLE`. Raises `UsageError`.
     """
 
     def __init__(
@@ -38,25 +40,26 @@ class WanEngine:
         *,
         device: str = "auto",
         memory: str = "auto",
+        debug: bool = False,
+        allocator: Allocator | None = None,
     ) -> None:
-        check_plan(memory)
         self._registry = registry
         self._folders = tuple(folders)
         self._device = pick_device(device)
-        self._memory = memory
+        check_plan(memory, self._device)
+        self._ladder = Ladder(memory, self._device, allocator or DeviceAllocator(self._device), debug=debug)
         self._model: str | None = None
         self._model_def: dict[str, Any] = {}
-        self._loaded: LoadedModel | None = None
 
     @property
     def loaded_model(self) -> str | None:
         """Id of the model in memory."""
-        return self._model
+        return None if self._ladder.empty else self._model
 
     @property
     def model_def(self) -> dict[str, Any]:
         """The loaded model's own definition, taken at `load`; read at every `generate`."""
-        return self._model_def
+        return {} if self._ladder.empty else self._model_def
 
     def versions(self) -> dict[str, str]:
         """What decides the result, besides the request."""
@@ -67,33 +70,35 @@ class WanEngine:
         """Bring a model into memory. Raises `ModelMissing`, `OutOfMemory`."""
         definition = self._registry.definition(model).model_def
         recipe = make_recipe(model, definition, self._folders, self._device)
-        if self._loaded is None or self._loaded.recipe != recipe:
+        self._ladder.steps_down.clear()
+        if not self._ladder.holds(recipe):
             listener.on_phase(Phase.LOADING)
-            self._release()
-            with memory_reported("loading", self._memory):
-                self._loaded = load_model(recipe, self._memory, self._device)
-            log.info("model loaded", model=model, memory=self._loaded.plan.value, device=str(self._device))
+            self._model, self._model_def = None, {}
+            self._ladder.load(recipe)
+            plan = self._in_memory().plan
+            log.info("model loaded", model=model, memory=plan.value, device=str(self._device))
         self._model, self._model_def = model, copy.deepcopy(dict(definition))
 
     def generate(self, request: SegmentRequest, listener: EngineListener) -> Generation:
         """Encode, condition and sample; frames are decoded while they are read.
 
-        Raises `BadParams` and `BadInput` for what the request holds, `OutOfMemory`, and whatever `listener`
-        raises to stop the run.
+        Where memory runs out, the model is loaded under the next plan below and the work done again; the
+        result says so. Raises `BadParams` and `BadInput` for what the request holds, `OutOfMemory` when no
+        plan is left, and whatever `listener` raises to stop the run.
         """
-        if request.model != self._model or self._loaded is None:
+        if request.model != self.loaded_model:
             self.load(request.model, listener)
-        return SegmentRun(self._in_memory(), self._model_def, request, listener, self._device).generate()
+        while True:
+            try:
+                return SegmentRun(self._ladder, self._model_def, request, listener, self._device).generate()
+            except RanOut as failure:
+                doing = failure.doing
+            # Outside the clause: the error's traceback would keep the run's tensors alive.
+            listener.on_phase(Phase.LOADING)
+            self._ladder.step_down(doing)
 
     def _in_memory(self) -> LoadedModel:
-        if self._loaded is None:
-            raise UsageError("no model is loaded; call load first")
-        return self._loaded
-
-    def _release(self) -> None:
-        self._loaded, self._model, self._model_def = None, None, {}
-        if self._device.type == "cuda":
-            torch.cuda.empty_cache()
+        return self._ladder.loaded
 
     def _device_name(self) -> str:
         if self._device.type == "cuda":

@@ -20,11 +20,11 @@ from headless.errors import OutOfMemory
 def test_memory_that_ran_out(error: Exception) -> None:
     with (
         pytest.raises(OutOfMemory, match="ran out while decoding under the memory plan swap"),
-        memory_reported("decoding", "swap"),
+        memory_reported(lambda: "decoding", "swap"),
     ):
         raise error
 
 
 def test_other_failures_stay_what_they_are() -> None:
-    with pytest.raises(RuntimeError, match="shape"), memory_reported("decoding", "swap"):
+    with pytest.raises(RuntimeError, match="shape"), memory_reported(lambda: "decoding", "swap"):
         raise RuntimeError("shape mismatch")

@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import UMT5EncoderModel
 
-from headless.engine.memory import MemoryPlan, make_memory
+from headless.engine.memory import Resident
 from headless.engine.text import KEPT_PROMPTS, TOKENS, TextEncoder, cleaned, load_tokenizer
 from models.errors import WeightsError
 from models.weights import load_text_encoder
@@ -25,7 +25,7 @@ def encoder() -> UMT5EncoderModel:
 
 @pytest.fixture
 def text(encoder: UMT5EncoderModel) -> TextEncoder:
-    memory = make_memory(MemoryPlan.RESIDENT, {"text": encoder}, CPU)
+    memory = Resident({"text": encoder}, CPU)
     return TextEncoder(load_tokenizer(TINY / "tokenizer"), memory, "text", CPU)
 
 

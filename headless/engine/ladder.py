@@ -1,0 +1,118 @@
+"""A model under the highest memory plan that holds it, and under the next one below when memory runs out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import structlog
+import torch
+
+from headless.engine.allocator import Allocator
+from headless.engine.failures import RanOut, memory_reported
+from headless.engine.loading import LoadedModel, Recipe, load_model, part_sizes
+from headless.engine.plans import MemoryPlan, choose_plan, rungs_below
+from headless.errors import OutOfMemory, UsageError
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class StepDown:
+    """Memory ran out under one plan, and the work was done again under the other."""
+
+    above: MemoryPlan
+    below: MemoryPlan
+    doing: str
+
+    def described(self) -> dict[str, str]:
+        """For the result."""
+        return {"from": self.above.value, "to": self.below.value, "while": self.doing}
+
+
+class Ladder:
+    """Holds the loaded model. `asked` is `auto` or the plan to begin on.
+
+    A lower plan stays until the model is loaded anew. Whoever works with the model asks for `loaded` every
+    time: after `step_down` it is another one.
+    """
+
+    def __init__(
+        self, asked: str, device: torch.device, allocator: Allocator, *, debug: bool = False
+    ) -> None:
+        self._asked, self._device, self._debug = asked, device, debug
+        self.allocator = allocator
+        self.steps_down: list[StepDown] = []
+        self._loaded: LoadedModel | None = None
+
+    @property
+    def loaded(self) -> LoadedModel:
+        """The model, as it is placed now. Raises `UsageError` where none is loaded."""
+        if self._loaded is None:
+            raise UsageError("no model is loaded; call load first")
+        return self._loaded
+
+    @property
+    def empty(self) -> bool:
+        """Whether no model is loaded."""
+        return self._loaded is None
+
+    def holds(self, recipe: Recipe) -> bool:
+        """Whether the networks of this recipe are in memory."""
+        return self._loaded is not None and self._loaded.recipe == recipe
+
+    def load(self, recipe: Recipe) -> None:
+        """Load under the plan asked for, or lower ones. Raises `ModelMissing`, `OutOfMemory`."""
+        self.release()
+        self._place(recipe, choose_plan(self._asked, part_sizes(recipe), self.allocator.free()))
+
+    def hold(self, loaded: LoadedModel) -> None:
+        """Take over a model that was loaded elsewhere."""
+        self.release()
+        self._loaded = loaded
+
+    def step_down(self, doing: str) -> None:
+        """Load the model under the next plan. Raises `OutOfMemory` when no plan is left.
+
+        The caller must hold neither tensors of the run nor the error: they would keep the memory taken.
+        """
+        recipe, plan = self.loaded.recipe, self.loaded.plan
+        self.release()
+        self._place(recipe, self._below(plan, doing))
+
+    def release(self) -> None:
+        """Let the model go."""
+        if self._loaded is not None:
+            self._loaded.memory.close()
+            self._loaded = None
+            self.allocator.reset()
+
+    def _place(self, recipe: Recipe, plan: MemoryPlan) -> None:
+        while not self._try(recipe, plan):
+            plan = self._below(plan, "loading")
+
+    def _try(self, recipe: Recipe, plan: MemoryPlan) -> bool:
+        try:
+            with memory_reported(lambda: "loading", plan):
+                self.allocator.begin("loading")
+                self._loaded = load_model(recipe, plan, self._device, debug=self._debug)
+        except RanOut:
+            return False
+        return True
+
+    def _below(self, plan: MemoryPlan, doing: str) -> MemoryPlan:
+        self.allocator.reset()
+        rungs = rungs_below(plan)
+        if not rungs:
+            tried = dict.fromkeys([*(step.above.value for step in self.steps_down), plan.value])
+            raise OutOfMemory(
+                f"The memory ran out while {doing}, under every memory plan ({', '.join(tried)}). "
+                "Ask for a smaller or shorter clip, or use a machine with more memory."
+            )
+        self.steps_down.append(StepDown(plan, rungs[0], doing))
+        log.warning(
+            "memory ran out; trying again under another plan",
+            plan=plan.value,
+            next=rungs[0].value,
+            doing=doing,
+        )
+        return rungs[0]
