@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from headless.options import EnvironmentOptions, add_connection_options, make_parser
 
-MEMORY_PLANS = ("auto", "resident", "swap")
+MEMORY_PLANS = ("auto", "resident", "swap", "mmgp:1", "mmgp:2", "mmgp:3", "mmgp:4", "mmgp:5", "stream")
 
 _EPILOG = """\
 examples:

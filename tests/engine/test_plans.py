@@ -8,6 +8,7 @@ import torch
 from headless.engine import plans
 from headless.engine.plans import ASKABLE, WORKING_BYTES, MemoryPlan, check_plan, choose_plan, rungs_below
 from headless.errors import UsageError
+from headless.settings import MEMORY_PLANS
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 GB = 10**9
@@ -63,3 +64,7 @@ def test_mmgp_needs_cuda_and_the_package(monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.mark.parametrize("plan", [plan for plan in ASKABLE if not plan.startswith("mmgp")])
 def test_every_other_plan_runs_everywhere(plan: str) -> None:
     check_plan(plan, CPU)
+
+
+def test_the_command_line_knows_every_plan() -> None:
+    assert MEMORY_PLANS == ASKABLE
