@@ -285,6 +285,8 @@ def chain_frames(num_frames: int, clips: int, continuation: Continuation) -> int
 
 def clips_for(total_frames: int, num_frames: int, continuation: Continuation) -> int:
     """The fewest clips of `num_frames` that together have at least `total_frames` frames."""
+    if total_frames < 1:
+        raise ConditioningError(f"total_frames is {total_frames}; legal values are 1, 2, 3, ...")
     first = new_frames(num_frames, Continuation.nothing())
     if total_frames <= first:
         return 1

@@ -224,6 +224,8 @@ def test_lengths_that_hold_so_many_frames(frames: int, end_frame: bool) -> None:
 def test_impossible_chains_are_refused() -> None:
     with pytest.raises(ConditioningError, match="clips is 0"):
         plan_chain(81, 0, Continuation.latents(1))
+    with pytest.raises(ConditioningError, match="total_frames is 0"):
+        clips_for(0, 81, Continuation.latents(1))
     with pytest.raises(ConditioningError, match="end_tail_latents is -1"):
         plan_chain(81, 2, Continuation.latents(1), end_tail_latents=-1)
     with pytest.raises(ConditioningError, match="something to continue from"):
