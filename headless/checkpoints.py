@@ -13,6 +13,7 @@ from types import TracebackType
 import structlog
 
 from headless.errors import HeadlessError
+from headless.fingerprint import fingerprint
 from headless.inputs import Inputs
 from headless.plan import Plan, plan_json
 from headless.ports import Engine, Storage, TaskQueue
@@ -30,7 +31,7 @@ def input_hash(plan: Plan, inputs: Inputs, segment: SegmentInputs, engine: Engin
         "plan": plan_json(plan),
         "inputs": inputs.hashes(),
         "model": engine.model_def,
-        "loras": [(lora.name, lora.path.stat().st_size, lora.strengths) for lora in segment.loras],
+        "loras": [(lora.name, fingerprint(lora.path), lora.strengths) for lora in segment.loras],
         "versions": engine.versions(),
     }
     text = json.dumps(told, sort_keys=True, default=str)

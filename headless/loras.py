@@ -1,8 +1,14 @@
-"""LoRA files of a plan: found in the LoRA folders, or fetched there once, from hosts that are allowed."""
+"""LoRA files of a plan: found in the LoRA folders, or fetched there once, from hosts that are allowed.
+
+Many LoRAs on the web have the same file name, so what a task has fetched lies in a folder that its URL names,
+`fetched/<hash>/`. What the operator put into a LoRA folder is found by its file name and comes after that.
+"""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,6 +53,9 @@ def locate_loras(
 
 def _locate(lora: PlannedLora, source: LoraSource, check: Callable[[], None]) -> Path:
     try:
+        if "://" in lora.name:
+            with suppress(LoraMissing):
+                return find_lora(_fetched_name(lora.name), source.folders)
         return find_lora(lora.name, source.folders)
     except UnsafeLora as error:
         raise Unsafe(f"loras: {error}") from error
@@ -70,15 +79,30 @@ def _download(lora: PlannedLora, source: LoraSource, check: Callable[[], None]) 
             f"The LoRA {redact_url(lora.name)} is not here and there is no folder to fetch it to. Start "
             "the worker with --models-dir DIR."
         )
-    destination = source.folders[0] / lora_file_name(lora.name)
-    destination.parent.mkdir(parents=True, exist_ok=True)
+    name = _fetched_name(lora.name)
+    destination = source.folders[0] / name
     log.info("fetching a LoRA", source=redact_url(lora.name))
-    fetch_url(lora.name, destination, policy=source.policy, limits=LORA_LIMITS, check=check, field="loras")
     try:
-        return find_lora(lora.name, source.folders)
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        fetch_url(
+            lora.name, destination, policy=source.policy, limits=LORA_LIMITS, check=check, field="loras"
+        )
+        return find_lora(name, source.folders[:1])
     except BadLora as error:
         destination.unlink(missing_ok=True)
         raise BadInput(f"loras: {error}") from error
+    except PermissionError as error:
+        raise ModelMissing(
+            f"The LoRA {redact_url(lora.name)} cannot be put into {source.folders[0]} ({error.strerror}). "
+            "Make the folder writable for the worker."
+        ) from error
+
+
+def _fetched_name(url: str) -> str:
+    """Where a LoRA of this URL lies below a LoRA folder. A token in the query makes no other LoRA of it."""
+    place = parse_url(url, "loras")
+    address = f"{place.authority}{place.target.partition('?')[0]}"
+    return f"fetched/{hashlib.sha256(address.encode()).hexdigest()[:16]}/{lora_file_name(url)}"
 
 
 def _wrong(lora: PlannedLora, why: str) -> HeadlessError:

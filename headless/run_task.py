@@ -12,6 +12,7 @@ from pathlib import Path
 import structlog
 
 from headless.checkpoints import Checkpoints, input_hash
+from headless.errors import BadInput
 from headless.forecast import Forecast
 from headless.inputs import InputFetcher
 from headless.job import JobServices
@@ -140,7 +141,14 @@ class TaskRun:
         sampled = self._checkpoints.find(0, digest)
         request = build_request(self._plan, self._segment, sampled)
         self.listener.expect(forecast.expect(request))
-        generation = s.engine.generate(request, self.listener)
+        try:
+            generation = s.engine.generate(request, self.listener)
+        except BadInput as error:
+            if sampled is None:
+                raise
+            log.warning("the checkpoint cannot be used; starting over", error=error.message)
+            sampled, request = None, replace(request, sampled_latents=None)
+            generation = s.engine.generate(request, self.listener)
         if self._params.strict:
             refuse_adjustments(generation.adjustments)
         if sampled is None and generation.save_sampled is not None:

@@ -19,11 +19,13 @@ from headless.errors import (
     MachineError,
     RetryableError,
     TaskError,
+    Unsafe,
     UsageError,
 )
 from headless.ports import TaskQueue
 from headless.task import Claim
 from models.definition import BadDefinition, UnknownModel
+from models.lora_files import BadLora, LoraMissing, UnsafeLora
 from wan2gp_patch.errors import ConditioningError
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -64,6 +66,10 @@ def translate(error: Exception) -> HeadlessError:
         return error
     if isinstance(error, ConditioningError | UnknownModel | BadDefinition):
         return BadParams(str(error))
+    if isinstance(error, UnsafeLora):
+        return Unsafe(f"loras: {error}")
+    if isinstance(error, LoraMissing | BadLora):
+        return BadParams(f"loras: {error}")
     if isinstance(error, OSError) and error.errno in NO_ROOM:
         where = f" at {error.filename}" if error.filename else ""
         return DiskFull(

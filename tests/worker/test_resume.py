@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
 
+from headless.adapters.fake_engine import FakeEngine
+from headless.checkpoints import input_hash
+from headless.clock import SystemClock
 from headless.engine.wan import WanEngine
+from headless.inputs import Inputs
 from headless.job_listener import SilentListener
+from headless.plan import Plan
+from headless.request import SegmentInputs
 from headless.run_task import seed_of
-from headless.segment import SegmentRequest
+from headless.segment import LoraUse, SegmentRequest
+from headless.task import Capability
 from headless.wiring import SHIPPED_CONFIGS, SHIPPED_MODELS
 from models.registry import load_models_def
+from tests.worker.place import Place
 
 
 def _request(sampled: Path | None, mode: str = "extra_latent") -> SegmentRequest:
@@ -55,6 +64,40 @@ def test_the_engine_decodes_a_checkpoint_to_the_same_frames(tmp_path: Path, mode
     assert (end is None) == (end_again is None) == (mode == "in_chunk")
     if end is not None and end_again is not None:
         assert np.array_equal(end, end_again)
+
+
+@pytest.mark.parametrize("damaged", [b"", b"these are no latents"])
+def test_a_damaged_checkpoint_costs_time_and_not_the_task(
+    place: Place, monkeypatch: pytest.MonkeyPatch, damaged: bytes
+) -> None:
+    monkeypatch.setattr("headless.run_task.input_hash", lambda *_: "the same inputs")
+    task = place.enqueue(place.job())
+    (place.scratch / "latents").write_bytes(damaged)
+    with place.queue() as queue:
+        claim = queue.claim("w", "claim", Capability())
+        assert claim is not None
+        key = f"{claim.output_prefix}/checkpoint-0.safetensors"
+        place.storage.put(key, place.scratch / "latents", "application/octet-stream")
+        queue.checkpoint(task, claim.attempt, 0, "the same inputs", key)
+        queue.release(task, claim.attempt, "killed")
+    assert place.work(engine="wan") == 0
+    assert "resumed" not in place.result(task)["engine"]
+    with place.queue() as queue, queue.file.snapshot() as db:
+        (left,) = db.execute("SELECT object_key FROM task_segments").fetchone()
+    assert left.startswith(f"outputs/local/{task}/2/")
+
+
+def test_a_lora_of_the_same_size_is_another_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A LoRA that was trained again has the size of the one before."""
+    path = tmp_path / "style.safetensors"
+    segment = SegmentInputs(loras=(LoraUse("style", path, ((1.0,),)),))
+    monkeypatch.setattr("headless.checkpoints.plan_json", lambda plan: {})
+    engine = FakeEngine(load_models_def(SHIPPED_CONFIGS), SystemClock())
+    seen = set()
+    for content in (b"first", b"other", b"first"):
+        path.write_bytes(content)
+        seen.add(input_hash(cast("Plan", None), Inputs(), segment, engine))
+    assert len(seen) == 2
 
 
 def test_a_task_without_a_seed_has_the_same_one_in_every_attempt() -> None:

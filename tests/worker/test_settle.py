@@ -29,6 +29,7 @@ from headless.errors import (
 from headless.settle import Outcome, settle, translate
 from headless.task import TaskStatus
 from models.definition import UnknownModel
+from models.lora_files import BadLora, LoraMissing, UnsafeLora
 from tests.worker.fake_clock import FakeClock
 from tests.worker.signalling_queue import SignallingQueue
 from wan2gp_patch.errors import ConditioningError
@@ -81,6 +82,9 @@ def test_every_error_has_its_end(
         (OSError(errno.EACCES, "Permission denied"), InternalError),
         (ConditioningError("num_frames is 2"), BadParams),
         (UnknownModel("no such model"), BadParams),
+        (LoraMissing("The LoRA 'a' is not there"), BadParams),
+        (BadLora("The LoRA 'a' cannot be loaded"), BadParams),
+        (UnsafeLora("The LoRA 'a' is a link"), Unsafe),
         (ZeroDivisionError("division by zero"), InternalError),
         (QueueUnavailable("down"), QueueUnavailable),
     ],
