@@ -27,11 +27,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-# This file's own folder goes: `import queue` would find this file instead of Python's.
-sys.path[:] = [
-    str(ROOT),
-    *(entry for entry in sys.path if Path(entry or ".").resolve() != ROOT / "benchmarks"),
-]
+# This file's own folder goes: others would take this file for Python's `queue`.
+sys.path[:] = [str(ROOT), *(e for e in sys.path if Path(e or ".").resolve() != ROOT / "benchmarks")]
 
 from benchmarks.queues.claims import latencies, throughputs  # noqa: E402 - found by the lines above
 from benchmarks.queues.machine import machine  # noqa: E402
