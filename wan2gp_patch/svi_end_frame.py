@@ -74,7 +74,10 @@ def through_pixels(vae: VideoEncoder, clip: EndFrameClip) -> Conditioning:
         start, continuation = clip.prefix, Continuation.pixels(clip.overlap)
         new_frames(clip.num_frames, continuation)
         if anchor is not None and not clip.pad_empty_with_anchor:
-            why = "the frames of the prefix video start the clip, and the empty frames are grey"
+            why = (
+                "the frames of the prefix video start the clip, and the empty frames are grey; "
+                "only padding these with the anchor would use it"
+            )
             adjustments.append(Adjustment("anchor", "an image", None, why))
     latents, mask, _ = pixel_conditioning(
         vae,

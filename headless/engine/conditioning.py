@@ -62,7 +62,21 @@ def condition(
         new_frames(request.num_frames, conditioned.continuation)
     except ConditioningError as error:
         raise BadParams(str(error)) from error
-    return conditioned
+    return replace(conditioned, adjustments=_in_words_of_the_task(conditioned.adjustments, request))
+
+
+def _in_words_of_the_task(
+    adjustments: tuple[Adjustment, ...], request: SegmentRequest
+) -> tuple[Adjustment, ...]:
+    """The same under the names that a task has for its fields."""
+    names = {
+        "start": "start_image",
+        "end": "end_image",
+        "anchor": "start_image" if request.anchor_image is None else "anchor_image",
+        "prefix_video": "continue_from",
+        "pad_empty_with_anchor": "svi_pad_empty_frames_with_anchor",
+    }
+    return tuple(replace(entry, field=names.get(entry.field, entry.field)) for entry in adjustments)
 
 
 def without_images(request: SegmentRequest) -> Conditioned:

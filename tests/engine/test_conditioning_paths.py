@@ -155,6 +155,21 @@ def test_svi_from_a_video_towards_an_end_image(vae: WanVae) -> None:
     assert result.continuation == Continuation.pixels(4)
 
 
+def test_what_is_reported_has_the_names_of_the_task(vae: WanVae) -> None:
+    """Nobody who sent a task knows what the conditioning calls its inputs."""
+    to_end = request(end_image=picture(), num_frames=17)
+    reported = {
+        "start_image": replace(to_end, prefix=video(20)),
+        "anchor_image": replace(to_end, prefix=video(20), anchor_image=picture()),
+        "continue_from": replace(to_end, prefix=video(8)),
+        "svi_pad_empty_frames_with_anchor": replace(
+            to_end, end_frame_mode="slot", svi_pad_empty_frames_with_anchor=True
+        ),
+    }
+    for field, asked in reported.items():
+        assert [entry.field for entry in conditioned(vae, SVI, asked).adjustments] == [field]
+
+
 def test_svi_from_latents_towards_an_end_image(vae: WanVae, tmp_path: Path) -> None:
     save_latents(tmp_path / "before", torch.randn(16, 3, 8, 8), {})
     asked = request(end_image=picture(), previous_latents=tmp_path / "before", num_frames=17)
