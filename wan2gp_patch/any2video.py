@@ -25,7 +25,7 @@ from wan2gp_patch.frames import (
 )
 from wan2gp_patch.images import Images, fitted_images, same_size
 from wan2gp_patch.latent_layout import check_latents, latent_conditioning, motion_latents
-from wan2gp_patch.latent_options import check_strength, weighted, with_references
+from wan2gp_patch.latent_options import check_strengths, weighted, with_references
 from wan2gp_patch.pixel_layout import pixel_conditioning
 from wan2gp_patch.pixels import check_pixels, check_size
 from wan2gp_patch.svi_debug import describe_conditioning
@@ -72,10 +72,12 @@ def image_to_video_conditioning(
     Raises `ConditioningError`.
     """
     check_size(height, width)
-    check_strength("noise_augmentation", noise_augmentation)
-    check_strength("augment_empty_frames", augment_empty_frames)
-    check_strength("start_latent_strength", start_latent_strength)
-    check_strength("end_latent_strength", end_latent_strength)
+    check_strengths(
+        noise_augmentation=noise_augmentation,
+        augment_empty_frames=augment_empty_frames,
+        start_latent_strength=start_latent_strength,
+        end_latent_strength=end_latent_strength,
+    )
     frames, rounded = _clip_length(num_frames)
     images, resized = fitted_images(height, width, start=start, end=end, pad_video=pad_video)
     mode, changed = _mode_used(end_frame_mode, images)

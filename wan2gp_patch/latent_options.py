@@ -15,10 +15,11 @@ STRONGEST: Final = 10.0
 """The largest strength, of every kind."""
 
 
-def check_strength(name: str, value: object) -> None:
-    """Raises `ConditioningError` unless `value` is a number from 0 to 10."""
-    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) <= STRONGEST:
-        raise ConditioningError(f"{name} is {value!r}; legal are numbers from 0 to {STRONGEST:g}")
+def check_strengths(**strengths: object) -> None:
+    """Raises `ConditioningError` unless all are numbers from 0 to 10."""
+    for name, value in strengths.items():
+        if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) <= STRONGEST:
+            raise ConditioningError(f"{name} is {value!r}; legal are numbers from 0 to {STRONGEST:g}")
 
 
 def with_references(latents: Tensor, mask: Tensor, references: Tensor | None) -> tuple[Tensor, Tensor]:
