@@ -48,7 +48,7 @@ class DeviceClock(SystemClock):
 
 
 class PacedEngine(FakeEngine):
-    """The fake engine: four fifths of its time for the steps, the rest until all frames are drawn."""
+    """The fake engine: four fifths of its time for the steps, the rest for the frames, one by one."""
 
     def __init__(
         self,
@@ -69,13 +69,13 @@ class PacedEngine(FakeEngine):
         self._on_begin(request.prompt)
         self._device.begin()
         made = super().generate(request, listener)
-        return replace(made, frames=self._paced(made.frames, request.prompt))
+        return replace(made, frames=self._paced(made.frames, request))
 
-    def _paced(self, frames: Iterator[Picture], prompt: str) -> Iterator[Picture]:
-        drawn = list(frames)
-        self._device.sleep(self._decoding)
-        yield from drawn
-        self._on_end(prompt, self._device.busy)
+    def _paced(self, frames: Iterator[Picture], request: SegmentRequest) -> Iterator[Picture]:
+        for frame in frames:
+            self._device.sleep(self._decoding / request.num_frames)
+            yield frame
+        self._on_end(request.prompt, self._device.busy)
 
 
 class PacedStorage(LocalStorage):
