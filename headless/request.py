@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +13,11 @@ from headless.inputs import PICTURE_FIELDS, Inputs
 from headless.media.file_kind import HEAD_BYTES, FileKind, identify
 from headless.media.fit import fit_picture
 from headless.media.images import ImageLimits, load_image
-from headless.media.video import VideoLimits, read_clip
+from headless.media.video import VideoLimits, read_clip, read_frames
 from headless.plan import Plan
 from headless.segment import Clip, LoraUse, Mask, Picture, SegmentRequest
 from wan2gp_patch.adjustment import Adjustment
-from wan2gp_patch.frames import prefix_frames
+from wan2gp_patch.frames import EndFrameMode, decoded_frames, prefix_frames
 
 _PICTURES = frozenset(
     {FileKind.PNG, FileKind.JPEG, FileKind.WEBP, FileKind.BMP, FileKind.TIFF, FileKind.AVIF}
@@ -35,8 +37,13 @@ class SegmentInputs:
     adjustments: tuple[Adjustment, ...] = ()
 
 
-def segment_inputs(plan: Plan, inputs: Inputs, loras: tuple[LoraUse, ...]) -> SegmentInputs:
-    """Bring everything that acts to the size of the clip. Raises `BadInput`."""
+def segment_inputs(
+    plan: Plan, inputs: Inputs, loras: tuple[LoraUse, ...], check: Callable[[], None] = lambda: None
+) -> SegmentInputs:
+    """Bring everything that acts to the size of the clip. Raises `BadInput`.
+
+    `check` is called for every frame that is read, and may raise to stop.
+    """
     fitted: dict[str, Picture] = {}
     adjustments: list[Adjustment] = []
     for name in PICTURE_FIELDS:
@@ -49,17 +56,21 @@ def segment_inputs(plan: Plan, inputs: Inputs, loras: tuple[LoraUse, ...]) -> Se
     if inputs.previous_latents is not None:
         made = replace(made, previous_latents=inputs.previous_latents.path)
     if "continue_from" in frames:
-        last = prefix_frames(plan.overlap)
         prefix = read_clip(
-            frames["continue_from"], limits=VideoLimits(), last=last, fps=plan.fps, field="continue_from"
+            frames["continue_from"],
+            limits=VideoLimits(),
+            last=prefix_frames(plan.overlap),
+            fps=plan.fps,
+            field="continue_from",
+            check=check,
         )
         made = replace(made, prefix=_fitted_clip(prefix, "continue_from", plan, adjustments))
     if "pad_video" in frames:
-        clip = _picture_or_clip(frames["pad_video"], "pad_video", plan)
-        made = replace(made, pad_video=_fitted_clip(clip, "pad_video", plan, adjustments))
+        clip = _beside_the_clip(frames["pad_video"], "pad_video", plan, adjustments, check)
+        made = replace(made, pad_video=clip)
     if "known_mask" in frames:
-        clip = _picture_or_clip(frames["known_mask"], "known_mask", plan)
-        made = replace(made, known_mask=_mask(_fitted_clip(clip, "known_mask", plan, adjustments)))
+        clip = _beside_the_clip(frames["known_mask"], "known_mask", plan, adjustments, check)
+        made = replace(made, known_mask=_mask(clip))
     return replace(made, adjustments=tuple(adjustments))
 
 
@@ -102,11 +113,23 @@ def build_request(plan: Plan, inputs: SegmentInputs, sampled: Path | None = None
     )
 
 
-def _picture_or_clip(path: Path, name: str, plan: Plan) -> Clip:
-    """Frames of a video at the clip's rate, or a picture as a clip of one frame."""
+def _beside_the_clip(
+    path: Path, name: str, plan: Plan, adjustments: list[Adjustment], check: Callable[[], None]
+) -> Clip:
+    """Frames of a video at the clip's rate, or of a picture one, as long as the clip and fitted to it.
+
+    What lies beyond the clip is not even read: a short file can hold more frames than there is memory.
+    """
     if _is_picture(path):
-        return load_image(path, field=name, limits=ImageLimits())[None]
-    return read_clip(path, limits=VideoLimits(), fps=plan.fps, field=name)
+        return _fitted_clip([load_image(path, field=name, limits=ImageLimits())], name, plan, adjustments)
+    mode = EndFrameMode(plan.end_frame_mode) if "end_image" in plan.references else EndFrameMode.NONE
+    longest = decoded_frames(plan.num_frames, mode)
+    frames = read_frames(path, limits=VideoLimits(), fps=plan.fps, field=name, check=check)
+    clip = _fitted_clip(islice(frames, longest), name, plan, adjustments)
+    if next(frames, None) is not None:
+        why = "the clip ends before it does"
+        adjustments.append(Adjustment(name, f"more than {longest} frames", f"{longest} frames", why))
+    return clip
 
 
 def _is_picture(path: Path) -> bool:
@@ -114,7 +137,7 @@ def _is_picture(path: Path) -> bool:
         return identify(file.read(HEAD_BYTES)) in _PICTURES
 
 
-def _fitted_clip(clip: Clip, name: str, plan: Plan, adjustments: list[Adjustment]) -> Clip:
+def _fitted_clip(clip: Iterable[Picture], name: str, plan: Plan, adjustments: list[Adjustment]) -> Clip:
     """Every frame in the size of the clip; what was cut or padded is listed once."""
     fitted = [fit_picture(frame, plan.width, plan.height, plan.image_fit) for frame in clip]
     if (entry := fitted[0][1].adjustment(name)) is not None:

@@ -108,7 +108,7 @@ class TaskRun:
             image_sizes=self._inputs.sizes(),
         )
         loras = locate_loras(self._plan.loras, s.loras, self.listener.check)
-        self._segment = segment_inputs(self._plan, self._inputs, loras)
+        self._segment = segment_inputs(self._plan, self._inputs, loras, self.listener.check)
         self._checks = OutputChecks(self._plan, self._segment.pictures)
         self._files = self._folder / "out"
         if self._params.strict:

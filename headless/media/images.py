@@ -26,6 +26,7 @@ from headless.errors import BadInput, HeadlessError
 from headless.media.colour import DEFAULT_MATTE, refuse_wide_colour, to_srgb
 from headless.media.file_kind import HEAD_BYTES, FileKind, identify
 from headless.media.fit import FitReport, fit_picture
+from headless.media.jpeg import MAX_SCANS, scan_count
 from headless.segment import Picture
 
 __all__ = ["FitReport", "ImageLimits", "fit_picture", "load_image"]
@@ -91,6 +92,8 @@ def load_image(
         raise BadInput(f"{field}: expected a picture, found {kind}{hint} ({_LEGAL})")
     if kind is FileKind.WEBP:
         _check_size(_webp_size(data), limits, field)
+    if kind is FileKind.JPEG and scan_count(data) > MAX_SCANS:
+        raise BadInput(f"{field}: {kind} with more than {MAX_SCANS} scans; save it anew")
     refuse_wide_colour(data, kind, field)
     with _decoding(kind, field), _READERS[kind](io.BytesIO(data)) as image:
         _check_size(image.size, limits, field)

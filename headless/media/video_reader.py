@@ -139,7 +139,10 @@ def _decoded(
 def _sampled(
     frames: Iterator[av.VideoFrame], fps: Fraction, limits: VideoLimits, field: str
 ) -> Iterator[av.VideoFrame]:
-    """For each tick of `fps` the frame on screen at its middle; a frame lasts until the next one comes."""
+    """For each tick of `fps` the frame on screen at its middle; a frame lasts until the next one comes.
+
+    A video that is over before the middle of the first tick shows its last frame.
+    """
     ticks, shown, start = itertools.count(), None, Fraction(0)
     tick = next(ticks)
     for frame in itertools.chain(frames, (None,)):
@@ -151,6 +154,8 @@ def _sampled(
             _check_count(tick + 1, limits, field)
             yield shown
             tick = next(ticks)
+        if frame is None and tick == 0:
+            yield shown
         shown = frame
 
 

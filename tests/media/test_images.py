@@ -11,6 +11,7 @@ from PIL import Image, PngImagePlugin
 
 from headless.errors import BadInput
 from headless.media.images import ImageLimits, load_image
+from headless.media.jpeg import scan_count
 from headless.segment import Picture
 from tests.media.profiles import cmyk_profile, grey_profile, rgb_profile
 
@@ -456,6 +457,38 @@ def test_premultiplied_alpha_is_undone(tmp_path: Path) -> None:
     assert data.count(extra_samples + b"\2") == 1
     path = written(tmp_path, data.replace(extra_samples + b"\2", extra_samples + b"\1"))
     assert np.abs(load(path).astype(int) - (100, 50, 25)).max() <= 1
+
+
+def _progressive(more_scans: int, folder: Path) -> Path:
+    """A progressive JPEG whose last scan, a hundred bytes for a walk over all pixels, is repeated."""
+    whole = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)).save(
+        whole, "JPEG", progressive=True
+    )
+    data = whole.getvalue()
+    last, end = data.rfind(b"\xff\xda"), len(data) - 2
+    path = folder / "a.jpg"
+    path.write_bytes(data[:end] + data[last:end] * more_scans + data[end:])
+    return path
+
+
+def test_a_jpeg_of_endless_scans_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="more than 100 scans"):
+        load_image(_progressive(100, tmp_path), limits=ImageLimits())
+
+
+def test_scans_are_those_of_the_picture_itself(tmp_path: Path) -> None:
+    path = _progressive(0, tmp_path)
+    data = path.read_bytes()
+    own = scan_count(data)
+    assert 5 < own < 20
+    assert scan_count(data + b"\xff\xda" * 200) == own, "what follows the end of the picture is not looked at"
+    comment = b"\xff\xfe" + (2 + 400).to_bytes(2, "big") + b"\xff\xda" * 200
+    assert scan_count(data[:2] + comment + data[2:]) == own, "nor is what comments hold"
+    assert scan_count(data[:-2]) == own, "the end may be missing"
+    assert scan_count(b"\xff\xd8") == scan_count(b"\xff\xd8\xff\xda") - 1 == 0
+    path.write_bytes(data[:2] + comment + data[2:])
+    assert load_image(path, limits=ImageLimits()).shape == (64, 64, 3)
 
 
 def test_the_process_wide_settings_of_pillow_are_left_alone(tmp_path: Path) -> None:

@@ -177,6 +177,11 @@ def test_sampling_at_its_own_rate_gives_every_frame_once(
     assert numbers(path, fps=float(rate)) == list(range(25))
 
 
+def test_a_video_shorter_than_half_a_tick_still_has_a_frame(tmp_path: Path) -> None:
+    path = make_video(tmp_path / "a.mp4", [shade(3)], rate=60)
+    assert [number_of(frame) for frame in read_clip(path, fps=16)] == [3]
+
+
 def test_sampling_halves_and_doubles(tmp_path: Path) -> None:
     path = make_video(tmp_path / "video.mp4", shades(8), rate=16)
     assert numbers(path, fps=8) == [1, 3, 5, 7]
