@@ -7,6 +7,7 @@ difference. Tensors stream from the file into their place; there is never a seco
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from math import prod
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -14,18 +15,18 @@ from typing import Any, Final, TypeVar
 import torch
 from accelerate import init_empty_weights
 from diffusers import WanTransformer3DModel
-from transformers import UMT5Config, UMT5EncoderModel
+from transformers import CLIPVisionConfig, CLIPVisionModel, UMT5Config, UMT5EncoderModel
 
 from models.errors import WeightsError
-from models.weights_config import HEAD_DIM, transformer_config, umt5_config
-from models.weights_names import by_parameter, transformer_name, umt5_name
+from models.weights_config import HEAD_DIM, clip_vision_config, transformer_config, umt5_config
+from models.weights_names import CLIP_IDLE, by_parameter, clip_vision_name, transformer_name, umt5_name
 from models.weights_source import TensorSource, open_source, refuse_quantised
 
 Module = TypeVar("Module", bound=torch.nn.Module)
 
 FLOAT32_ISLANDS: Final = frozenset(WanTransformer3DModel._keep_in_fp32_modules)
 """Parts of a transformer's parameter names that stay float32 whatever the rest is."""
-_UNUSED: Final = ("norm_added_q", "spiece_model")
+_UNUSED: Final = ("norm_added_q", "spiece_model", "embeddings.position_ids")
 """Known leftovers of conversions, which no module reads."""
 
 
@@ -63,6 +64,19 @@ def load_text_encoder(path: Path, *, dtype: torch.dtype, device: torch.device) -
     return model.to(device)
 
 
+def load_clip_vision(path: Path, *, device: torch.device) -> CLIPVisionModel:
+    """A CLIP vision encoder in float32, from a transformers folder or a single file in Hugging Face's names.
+
+    Raises as `load_transformer`.
+    """
+    source, stored = _open(path, clip_vision_name)
+    stored = {name: file for name, file in stored.items() if name != CLIP_IDLE}
+    config = dict(source.config) if source.config else _infer(source, stored, clip_vision_config)
+    model = _empty(source, lambda: CLIPVisionModel(CLIPVisionConfig(**config)))
+    _fill(model, source, stored, lambda _: torch.float32, device)
+    return model.to(device)
+
+
 def count_parameters(path: Path) -> int:
     """Numbers in the file or folder, from its headers. Raises as `open_source`."""
     return sum(prod(info.shape) for info in open_source(path).infos.values())
@@ -79,8 +93,8 @@ def _empty(source: TensorSource, make: Callable[[], Module]) -> Module:
 
 def _open(path: Path, rename: Callable[[str], str]) -> tuple[TensorSource, Mapping[str, str]]:
     source = open_source(path)
-    refuse_quantised(source)
     names = [name for name in source.infos if not any(unused in name for unused in _UNUSED)]
+    refuse_quantised(replace(source, infos={name: source.infos[name] for name in names}))
     try:
         return source, by_parameter(names, rename)
     except ValueError as error:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import isqrt
 from typing import Any, Final
 
 Shapes = Mapping[str, tuple[int, ...]]
 
 HEAD_DIM: Final = 128
 """Every published Wan transformer has heads of 128; shapes alone cannot tell."""
-CLIP_WIDTH: Final = 1280
+CLIP_HEAD_DIM: Final = 80
+"""Of the one CLIP that Wan reads, ViT-H: shapes alone cannot tell."""
 
 
 def transformer_config(shapes: Shapes, head_dim: int = HEAD_DIM) -> dict[str, Any]:
@@ -50,6 +52,21 @@ def umt5_config(shapes: Shapes) -> dict[str, Any]:
         "num_heads": heads,
         "relative_attention_num_buckets": buckets,
         "feed_forward_proj": "gated-gelu",
+    }
+
+
+def clip_vision_config(shapes: Shapes) -> dict[str, Any]:
+    """Arguments of `CLIPVisionConfig`. Raises `KeyError` with the tensor that is absent."""
+    width, _, patch, _ = shapes["embeddings.patch_embedding.weight"]
+    places = shapes["embeddings.position_embedding.weight"][0] - 1
+    return {
+        "hidden_size": width,
+        "intermediate_size": shapes["encoder.layers.0.mlp.fc1.weight"][0],
+        "num_hidden_layers": _count(shapes, "encoder.layers."),
+        "num_attention_heads": max(width // CLIP_HEAD_DIM, 1),
+        "image_size": patch * isqrt(places),
+        "patch_size": patch,
+        "hidden_act": "gelu",
     }
 
 

@@ -58,6 +58,15 @@ def umt5_name(name: str) -> str:
     return _rename(name, _UMT5)
 
 
+CLIP_IDLE: Final = "visual_projection.weight"
+"""What files of CLIP's vision encoder may also hold, and nothing here reads."""
+
+
+def clip_vision_name(name: str) -> str:
+    """A CLIP vision encoder's parameter as transformers' `CLIPVisionModel` calls it today."""
+    return name.removeprefix("vision_model.")
+
+
 def by_parameter(names: Iterable[str], rename: Callable[[str], str]) -> Mapping[str, str]:
     """Parameter name -> the name in the file. Raises `ValueError` where two tensors claim one parameter."""
     found: dict[str, str] = {}

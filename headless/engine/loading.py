@@ -12,6 +12,7 @@ from typing import Any, Final
 import torch
 
 from headless.engine.experts import Bakery
+from headless.engine.image_embeddings import ImageEncoder, load_image_processor
 from headless.engine.memory import Memory, Resident
 from headless.engine.mmgp_memory import Mmgp, import_mmgp
 from headless.engine.model_files import ModelFiles
@@ -24,14 +25,17 @@ from headless.engine.text import TextEncoder, load_tokenizer
 from headless.errors import ModelMissing, UsageError
 from models.errors import WeightsError
 from models.vae import WanVae
-from models.weights import count_parameters, load_text_encoder, load_transformer
+from models.weights import count_parameters, load_clip_vision, load_text_encoder, load_transformer
 
-ROLES: Final = ("transformer", "transformer_2", "vae", "text_encoder", "tokenizer")
+REQUIRED: Final = ("transformer", "vae", "text_encoder", "tokenizer")
+OPTIONAL: Final = ("transformer_2", "image_encoder", "image_processor")
 TEXT_PART: Final = "text_encoder"
+IMAGE_PART: Final = "image_encoder"
 PARTS: Final = {
     Expert.HIGH.value: "transformer",
     Expert.LOW.value: "transformer_2",
     TEXT_PART: "text_encoder",
+    IMAGE_PART: "image_encoder",
 }
 """Networks that a memory plan places, and their roles in a model definition."""
 _VAE_TYPES: Final = {"bf16": torch.bfloat16, "fp32": torch.float32}
@@ -61,6 +65,8 @@ class LoadedModel:
     in_channels: int
     vae: WanVae
     text: TextEncoder
+    images: ImageEncoder | None
+    """Only models of Wan 2.1 read embeddings of the images."""
     bakery: Bakery
     preview: LatentPreview
 
@@ -75,7 +81,7 @@ def make_recipe(
 ) -> Recipe:
     """Find the files of a model. Raises `ModelMissing`."""
     found = ModelFiles(model, model_def, folders)
-    roles = [role for role in ROLES if role != "transformer_2" or found.has(role)]
+    roles = [*REQUIRED, *(role for role in OPTIONAL if found.has(role))]
     named = str(model_def.get("settings", {}).get("vae_precision") or "bf16")
     if named not in _VAE_TYPES:
         raise UsageError(f"vae_precision of {model} is {named!r}; legal values are {', '.join(_VAE_TYPES)}")
@@ -90,7 +96,8 @@ def part_sizes(recipe: Recipe) -> dict[str, int]:
     """Bytes that each part takes on the device, from the files' headers. Raises `ModelMissing`."""
     with _missing_named():
         return {
-            part: recipe.dtype.itemsize * count_parameters(path) for part, path in _part_files(recipe).items()
+            part: _dtype(recipe, part).itemsize * count_parameters(path)
+            for part, path in _part_files(recipe).items()
         }
 
 
@@ -107,9 +114,10 @@ def _load(recipe: Recipe, plan: MemoryPlan, device: torch.device, debug: bool) -
     parts = {part: _load_part(recipe, part, start) for part in _part_files(recipe)}
     experts = tuple(expert for expert in Expert if expert.value in parts)
     config: Any = parts[Expert.HIGH.value].config
-    if config.image_dim is not None:
+    if config.image_dim is not None and IMAGE_PART not in parts:
         raise WeightsError(
-            f"{files['transformer']} reads CLIP embeddings of the images, which are not available yet"
+            f"{files['transformer']} reads CLIP embeddings of the images, and its definition names no "
+            "image_encoder. Add it under files in the configs/ file."
         )
     placed = _placed(recipe, plan, parts, device, debug)
     vae = WanVae.load(files["vae"], dtype=recipe.vae_dtype, device=device)
@@ -123,6 +131,7 @@ def _load(recipe: Recipe, plan: MemoryPlan, device: torch.device, debug: bool) -
         in_channels=config.in_channels,
         vae=vae,
         text=TextEncoder(load_tokenizer(files["tokenizer"]), placed, TEXT_PART, device),
+        images=_images(recipe, config, placed, device),
         preview=LatentPreview.beside(files["vae"]),
         bakery=Bakery(placed, experts),
     )
@@ -148,8 +157,22 @@ def _part_files(recipe: Recipe) -> dict[str, Path]:
 
 def _load_part(recipe: Recipe, part: str, device: torch.device) -> torch.nn.Module:
     path = _part_files(recipe)[part]
+    if part == IMAGE_PART:
+        images: torch.nn.Module = load_clip_vision(path, device=device)
+        return images
     load: Callable[..., torch.nn.Module] = load_text_encoder if part == TEXT_PART else load_transformer
     return load(path, dtype=recipe.dtype, device=device)
+
+
+def _dtype(recipe: Recipe, part: str) -> torch.dtype:
+    return torch.float32 if part == IMAGE_PART else recipe.dtype
+
+
+def _images(recipe: Recipe, config: Any, memory: Memory, device: torch.device) -> ImageEncoder | None:
+    if config.image_dim is None:
+        return None
+    processor = load_image_processor(recipe.path("image_processor"))
+    return ImageEncoder(processor, memory, IMAGE_PART, device, both_ends=config.pos_embed_seq_len is not None)
 
 
 @contextmanager

@@ -17,10 +17,14 @@ from headless.engine.schedule import Schedule, make_solver
 
 @dataclass(frozen=True)
 class Prompts:
-    """Embeddings [1, 512, d]. `negative` is absent where no step is guided."""
+    """Embeddings [1, 512, d]. `negative` is absent where no step is guided.
+
+    `images` [n, 257, d]: CLIP's tokens of the n pictures that a Wan 2.1 model reads, guided or not.
+    """
 
     positive: Tensor
     negative: Tensor | None = None
+    images: Tensor | None = None
 
 
 OnStep: TypeAlias = Callable[[int, Callable[[], Tensor]], None]
@@ -77,15 +81,22 @@ def _velocity(
     dtype = expert.patch_embedding.weight.dtype
     seen = latents if y is None else torch.cat([latents, y.unsqueeze(0)], dim=1)
     seen = seen.to(dtype)
-    with_prompt = _forward(expert, seen, time, prompts.positive.to(dtype))
+    images = None if prompts.images is None else prompts.images.to(dtype)
+    with_prompt = _forward(expert, seen, time, prompts.positive.to(dtype), images)
     if guidance == 1 or prompts.negative is None:
         return with_prompt
-    without = _forward(expert, seen, time, prompts.negative.to(dtype))
+    without = _forward(expert, seen, time, prompts.negative.to(dtype), images)
     return without + guidance * (with_prompt - without)
 
 
-def _forward(expert: WanTransformer3DModel, seen: Tensor, time: Tensor, prompt: Tensor) -> Tensor:
+def _forward(
+    expert: WanTransformer3DModel, seen: Tensor, time: Tensor, prompt: Tensor, images: Tensor | None
+) -> Tensor:
     velocity: Tensor = expert(
-        hidden_states=seen, timestep=time, encoder_hidden_states=prompt, return_dict=False
+        hidden_states=seen,
+        timestep=time,
+        encoder_hidden_states=prompt,
+        encoder_hidden_states_image=images,
+        return_dict=False,
     )[0]
     return velocity

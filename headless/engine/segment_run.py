@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from headless.engine.sampling import Prompts, sample, seeded_noise
 from headless.engine.schedule import Schedule, make_schedule
 from headless.engine.stages import Stages
 from headless.errors import BadInput, BadParams
-from headless.segment import EngineListener, Generation, SegmentRequest
+from headless.segment import EngineListener, Generation, Picture, SegmentRequest
 from headless.task import Phase
 from wan2gp_patch.frames import EndFrameMode, latent_count, new_frames, sequence_length
 
@@ -52,6 +53,7 @@ class SegmentRun:
         """Condition and sample now; decode while the frames are read."""
         request = self._request
         schedule, steps, phases = self._plan()
+        pictures = self._pictures()
         self._listener.on_phase(Phase.ENCODING)
         experts = Experts(self._ladder.loaded.bakery, request.loras, steps, phases)
         experts.read()
@@ -62,6 +64,7 @@ class SegmentRun:
         generator = torch.Generator("cpu").manual_seed(request.seed)
         with self._stages.measured("conditioning"):
             conditioned = self._condition(generator)
+            prompts = replace(prompts, images=self._image_embeddings(pictures))
         if request.sampled_latents is None:
             latents = self._sample(generator, conditioned, prompts, schedule, steps, experts)
         else:
@@ -95,6 +98,16 @@ class SegmentRun:
         text, request = self._ladder.loaded.text, self._request
         guided = any(step.guidance != 1 for step in steps)
         return Prompts(text.encode(request.prompt), text.encode(request.negative_prompt) if guided else None)
+
+    def _pictures(self) -> tuple[Picture, ...]:
+        """What CLIP is to look at, if the model reads CLIP. Raises `BadParams`."""
+        images = self._ladder.loaded.images
+        svi = bool(self._model_def.get("svi2pro", False))
+        return () if images is None else images.pictures(self._request, svi=svi)
+
+    def _image_embeddings(self, pictures: tuple[Picture, ...]) -> Tensor | None:
+        images = self._ladder.loaded.images
+        return None if images is None else images.encode(pictures)
 
     def _condition(self, generator: torch.Generator) -> Conditioned:
         if not self._ladder.loaded.reads_conditioning:
@@ -155,6 +168,9 @@ class SegmentRun:
         extra = conditioned.end_frame_mode is EndFrameMode.EXTRA_LATENT
         handed_on = latents[:, :-1] if extra else latents
         self._describe(latents, schedule, steps)
+        finite = bool(torch.isfinite(latents).all())
+        if not finite:
+            log.warning("what was sampled is not finite; it will not be resumed from")
         decoder = ClipDecoder(
             self._ladder,
             self._stages,
@@ -174,8 +190,9 @@ class SegmentRun:
             adjustments=conditioned.adjustments,
             details=self._details,
             save_handoff=lambda path: self._save(path, handed_on),
-            save_sampled=lambda path: self._save(path, latents),
+            save_sampled=(lambda path: self._save(path, latents)) if finite else None,
             end_frame=decoder.end_frame,
+            not_finite=decoder.not_finite,
         )
 
     def _save(self, path: Path, latents: Tensor) -> None:

@@ -56,8 +56,8 @@ def test_image_to_video_with_one_expert(make: Make) -> None:
     assert frames_of(generation).shape == (9, 64, 64, 3)
 
 
-def test_models_that_read_clip_embeddings_say_so(make: Make) -> None:
-    with pytest.raises(ModelMissing, match="CLIP embeddings of the images, which are not available yet"):
+def test_models_that_read_clip_embeddings_need_an_image_encoder(make: Make) -> None:
+    with pytest.raises(ModelMissing, match="its definition names no image_encoder"):
         make(in_channels=36, out_channels=16, image_dim=1280).load("other", Heard())
 
 
