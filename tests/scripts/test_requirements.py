@@ -13,7 +13,7 @@ from packaging.utils import canonicalize_name
 from tests.scripts.tracked import REPOSITORY, python_files
 
 OURS = {"headless", "wan2gp_patch", "models", "benchmarks", "scripts", "tests", "worker"}
-PRODUCT = ("worker.py", "headless", "wan2gp_patch", "models", "benchmarks")
+PRODUCT = ("worker.py", "headless", "wan2gp_patch", "models")
 FIRST_TO_INSTALL = "torch==2.13.0"
 # Parts of torch for a card: which ones there are depends on the build, and it pins them itself.
 OF_THE_CARD = ("nvidia-", "cuda-", "triton")
@@ -59,12 +59,16 @@ def distributions(names: Iterable[str]) -> set[str]:
     return {canonicalize_name(provided[name][0]) for name in names}
 
 
-def test_all_that_worker_command_line_and_benchmarks_import_is_pinned() -> None:
+def test_all_that_worker_and_command_line_import_is_pinned() -> None:
     assert distributions(imported(*PRODUCT)) - set(RUN) == set()
 
 
-def test_all_that_tests_and_scripts_import_is_pinned() -> None:
-    assert distributions(imported("tests", "scripts")) - set(RUN) - set(DEV) == set()
+def test_all_that_tests_scripts_and_benchmarks_import_is_pinned() -> None:
+    assert distributions(imported("tests", "scripts", "benchmarks")) - set(RUN) - set(DEV) == set()
+
+
+def test_the_queues_that_ours_is_compared_with_are_not_installed_with_the_worker() -> None:
+    assert {"procrastinate", "pgqueuer", "psycopg", "asyncpg"} & set(RUN) == set()
 
 
 def test_torch_comes_first() -> None:
