@@ -6,7 +6,7 @@ import contextlib
 
 import structlog
 
-from headless.errors import LeaseLost
+from headless.errors import DiskFull, LeaseLost
 from headless.job import JobServices
 from headless.job_listener import JobListener
 from headless.outbox import Parcel
@@ -50,6 +50,6 @@ def deliver(parcel: Parcel, services: JobServices, listener: JobListener) -> Non
     if s.output_dir is not None:
         try:
             publisher.keep_copies(s.output_dir, claim.task_id, parcel.result)
-        except OSError as error:
+        except (OSError, DiskFull) as error:
             log.error("the task is published, but its copies could not be kept", why=str(error))
     parcel.discard()

@@ -28,6 +28,8 @@ _SPAN = {
     Phase.UPLOADING: (97.0, 100.0),
 }
 
+_OF_THE_ENGINE = frozenset({Phase.LOADING, Phase.ENCODING, Phase.DENOISING, Phase.DECODING})
+
 log = structlog.get_logger(__name__)
 
 
@@ -83,6 +85,7 @@ class JobListener:
                 self._watchdog.begin()
             else:
                 self._watchdog.end()
+            self._watchdog.listen(phase in _OF_THE_ENGINE)
             log.info(phase.value)
             self._lease.report(Progress(phase, percent=_SPAN[phase][0]))
         self.check()
@@ -117,6 +120,7 @@ class JobListener:
 
     def check(self, still_needed: float = 0.0) -> None:
         """Raise if the run must stop. `still_needed`: seconds that the work is predicted to take."""
+        self._watchdog.hear()
         self._lease.check()
         if not self._shutdown.requested:
             return

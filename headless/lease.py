@@ -130,7 +130,7 @@ class Lease:
     def _renew(self, progress: Progress, began: float) -> None:
         quiet = self._watchdog.stalled_for() if self._watchdog else None
         if quiet is not None:
-            log.error("the engine hangs: no step has ended for too long", seconds=round(quiet))
+            log.error("the engine hangs: it has said nothing for too long", seconds=round(quiet))
             progress = replace(progress, stalled=True)
         try:
             answer = self._queue.renew(self._claim.task_id, self._claim.attempt, progress)

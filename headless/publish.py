@@ -13,6 +13,7 @@ from headless.errors import BadOutput
 from headless.job_listener import JobListener
 from headless.media.contact_sheet import Labelled, write_contact_sheet
 from headless.media.stills import write_poster
+from headless.media.whole_file import whole_file
 from headless.ports import Storage, StoredObject
 from headless.segment import Generation, Picture
 from headless.task import Phase
@@ -124,7 +125,9 @@ class Publisher:
             if name in local["files"]:
                 suffix = Path(file).suffix
                 target = f"{task_id}{suffix}" if name == "video" else f"{task_id}.{name}{suffix}"
-                shutil.copyfile(self._folder / file, folder / target)
+                with whole_file(folder / target) as partial:
+                    shutil.copyfile(self._folder / file, partial)
                 local["files"][name]["name"] = target
         text = json.dumps(local, indent=2, ensure_ascii=False) + "\n"
-        (folder / f"{task_id}.json").write_text(text, encoding="utf-8")
+        with whole_file(folder / f"{task_id}.json") as partial:
+            partial.write_text(text, encoding="utf-8")

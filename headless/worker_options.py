@@ -79,7 +79,8 @@ def _add_watching(run: EnvironmentOptions) -> None:
     run.value(
         "--stall-seconds",
         "HEADLESS_STALL_SECONDS",
-        "an engine that ends no step for so long, and for 8 usual steps, hangs: the worker leaves with 70",
+        "an engine that ends no step for so long, and for 8 usual steps, or says nothing for half an hour, "
+        "hangs: the worker leaves with 70",
         metavar="S",
         default="60",
     )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 from av.video.reformatter import ColorPrimaries, ColorRange, ColorTrc
@@ -192,3 +194,19 @@ def test_without_an_output_folder_only_storage_has_the_files(place: Place) -> No
     assert place.work("--output-dir", "") == 0
     assert place.stored(task, "video.mp4").is_file()
     assert not place.outputs.exists()
+
+
+def test_an_output_folder_without_room_has_no_half_files(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program that watches the folder would take a half video for a whole one."""
+
+    def copy_half(source: Path, target: Path) -> None:
+        target.write_bytes(source.read_bytes()[:10])
+        raise OSError(errno.ENOSPC, "No space left on device", str(target))
+
+    monkeypatch.setattr("headless.publish.shutil.copyfile", copy_half)
+    task = place.enqueue(place.job())
+    assert place.work() == 0
+    assert place.result(task)["frames"] == 5
+    assert list(place.outputs.iterdir()) == []

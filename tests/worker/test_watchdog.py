@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from headless.adapters.local_storage import LocalStorage
+from headless.job_listener import JobListener
 from headless.lease import Lease
+from headless.previews import Previews
+from headless.shutdown import Shutdown
 from headless.task import Phase, Progress
 from headless.watchdog import MEDIAN_STEPS, Watchdog
 from tests.worker.fake_clock import FakeClock
@@ -62,6 +67,53 @@ def test_only_denoising_is_watched(clock: FakeClock) -> None:
     watchdog.end()
     clock.advance(10_000)
     assert watchdog.stalled_for() is None
+
+
+def test_an_engine_that_says_nothing_at_all_hangs_too(clock: FakeClock) -> None:
+    watchdog = Watchdog(clock)
+    clock.advance(10_000)
+    assert watchdog.stalled_for() is None, "nobody asked the engine for anything"
+    watchdog.listen(True)
+    clock.advance(1700)
+    watchdog.hear()
+    clock.advance(1700)
+    assert watchdog.stalled_for() is None
+    clock.advance(101)
+    assert watchdog.stalled_for() == 1801
+    watchdog.listen(False)
+    watchdog.hear()
+    clock.advance(10_000)
+    assert watchdog.stalled_for() is None
+
+
+@pytest.mark.parametrize(
+    ("phase", "watched"),
+    [
+        (Phase.FETCHING, False),
+        (Phase.LOADING, True),
+        (Phase.ENCODING, True),
+        (Phase.DENOISING, True),
+        (Phase.DECODING, True),
+        (Phase.CHECKING, False),
+        (Phase.UPLOADING, False),
+    ],
+)
+def test_the_engine_is_listened_to_in_its_phases(
+    queue: SignallingQueue, clock: FakeClock, tmp_path: Path, phase: Phase, watched: bool
+) -> None:
+    """A frame or a word of the engine is a sign of life; a task that waits for it has none to give."""
+    claim = queue.claimed()
+    watchdog = Watchdog(clock)
+    shutdown = Shutdown(clock, 30)
+    with Previews(LocalStorage(tmp_path), clock, tmp_path, "outputs/a", lambda _: None) as previews:
+        listener = JobListener(Lease(queue, claim, clock), shutdown, previews, clock, watchdog)
+        listener.on_phase(phase)
+        clock.advance(1700)
+        listener.on_share(1, 2)
+        clock.advance(1700)
+        assert watchdog.stalled_for() is None
+        clock.advance(101)
+        assert (watchdog.stalled_for() is not None) is watched
 
 
 def test_a_hanging_engine_is_told_to_the_queue_and_then_left(
