@@ -1,0 +1,1 @@
+"""Tests of the benchmarks. None of them looks at a time."""
