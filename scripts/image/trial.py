@@ -54,6 +54,12 @@ def _models(container: Container) -> None:
         _hold(re.search(rf"^{model} +{state} ", listed, re.MULTILINE) is not None, listed)
 
 
+def _doctor(container: Container) -> None:
+    """The doctor finds nothing that fails."""
+    found = container.headless("doctor", "--local", QUEUE)
+    _hold(re.search("^fail", found, re.MULTILINE) is None, found)
+
+
 def _not_root(container: Container) -> None:
     """Runs as a user, and may not write where it should not."""
     _hold(container.answer("id", "-u") != "0", "the image runs as root")
@@ -153,6 +159,7 @@ def _outlives(host: Host) -> None:
 _TRIALS = (
     _help,
     _models,
+    _doctor,
     _not_root,
     _volumes,
     _closed_volume,
