@@ -48,8 +48,10 @@ class Refusal:
 
     @property
     def sentence(self) -> str:
-        """What is wrong, with measurements and limits."""
-        return "; ".join(f"{finding.check}: {finding.sentence}" for finding in self.findings)
+        """What is wrong, with measurements and limits: a clip that is black is most often more than that."""
+        first, *others = self.findings
+        also = f"; and it fails {', '.join(finding.check for finding in others)}" if others else ""
+        return f"{first.check}: {first.sentence}{also}"
 
 
 class ClipRefused(Exception):
@@ -179,10 +181,10 @@ class OutputChecks:
 
 def bad_output(refusals: tuple[Refusal, ...], *, strict: bool) -> BadOutput:
     """The error of a task whose clips were all refused; `strict` left no room for another seed."""
-    tries = " and ".join(f"with seed {refusal.seed} ({refusal.sentence})" for refusal in refusals)
-    advice = " ".join(dict.fromkeys(_ADVICE[finding.check] for finding in refusals[-1].findings))
+    tries = " ".join(f"With seed {refusal.seed}, {refusal.sentence}." for refusal in refusals)
+    advice = _ADVICE[refusals[-1].findings[0].check]
     alone = "strict allows no second try with another seed. " if strict else ""
     return BadOutput(
-        f"The clip failed its output checks {tries}. {alone}{advice} "
+        f"The clip failed its output checks. {tries} {alone}{advice} "
         "To have such a clip published as it is, set output_checks to false."
     )

@@ -167,7 +167,7 @@ class TaskRun:
         if self._params.strict:
             raise bad_output((refusal,), strict=True)
         self._refused = refusal
-        failed = " and ".join(finding.check for finding in refusal.findings)
+        failed = ", ".join(finding.check for finding in refusal.findings)
         why = f"the clip with the seed before failed its output checks ({failed})"
         self._plan = self._plan.with_seed(retry_seed(self._plan.seed), why)
         log.warning(

@@ -42,10 +42,15 @@ class ClipDecoder:
         self._ladder, self._stages, self._listener, self._details = ladder, stages, listener, details
         self._latents, self._extra, self._num_frames = latents, extra, num_frames
         self._end_frame: Picture | None = None
+        self._not_finite: set[int] = set()
 
     def end_frame(self) -> Picture | None:
         """The frame beyond the clip, once everything has been read."""
         return self._end_frame
+
+    def not_finite(self) -> int:
+        """How many frames held a NaN or an infinity, the one beyond the clip too."""
+        return len(self._not_finite)
 
     def frames(self) -> Iterator[Picture]:
         """The clip's frames as they are decoded; the one beyond the clip is kept aside."""
@@ -76,11 +81,17 @@ class ClipDecoder:
         describe_plan(self._ladder, self._details)
 
     def _under_one_plan(self) -> Iterator[Picture]:
-        for chunk in self._chunks():
-            yield from chunk
+        number = 0
+        for chunk, finite in self._chunks():
+            for frame, sound in zip(chunk, finite, strict=True):
+                if not sound:
+                    self._not_finite.add(number)
+                number += 1
+                yield frame
 
     @torch.inference_mode()
-    def _chunks(self) -> Iterator[Clip]:
+    def _chunks(self) -> Iterator[tuple[Clip, list[bool]]]:
+        """Frames, and whether each was finite: 8 bits hold no NaN, so it must be asked before."""
         chunks = self._ladder.loaded.vae.decode_chunks(self._latents, end_frame=self._extra)
         while True:
             self._listener.on_phase(Phase.DECODING)
@@ -88,8 +99,10 @@ class ClipDecoder:
                 chunk = next(chunks, None)
                 if chunk is None:
                     return
+                finite = torch.isfinite(chunk).all(dim=0).flatten(1).all(dim=1)
                 frames: Clip = to_uint8(chunk).permute(1, 2, 3, 0).contiguous().cpu().numpy()
-            yield frames
+                sound: list[bool] = finite.tolist()
+            yield frames, sound
 
 
 def describe_plan(ladder: Ladder, details: dict[str, Any]) -> None:

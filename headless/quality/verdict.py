@@ -66,9 +66,9 @@ def flaws(
 _SENTENCES: Mapping[Check, str] = MappingProxyType(
     {
         Check.FINITE: "{value:.0f} of its frames hold numbers that are not finite (not_finite_frames)",
-        Check.BLACK: "{value:.0%} of its frames are black, in a row; {limit:.0%} may be (black_share)",
-        Check.GREY: "{value:.0%} of its frames are plain grey, in a row; {limit:.0%} may be (grey_share)",
-        Check.FROZEN: "it stands still for {value:.0%} of its length; {limit:.0%} may be (frozen_share)",
+        Check.BLACK: "{value:.0%} of its frames in a row are black, at most {limit:.0%} may be (black_share)",
+        Check.GREY: "{value:.0%} of its frames in a row are grey, at most {limit:.0%} may be (grey_share)",
+        Check.FROZEN: "it stands still for {value:.0%} of its length, {limit:.0%} are allowed (frozen_share)",
     }
 )
 
@@ -90,7 +90,7 @@ def unlike(
     least = {"picture_psnr": limits.picture_psnr.value, "picture_ssim": limits.picture_ssim.value}
     place = "first" if check is Check.START else "last"
     sentence = (
-        f"its {place} frame does not show {name}: PSNR is {decibels:.1f} dB and SSIM {likeness:.2f}; "
+        f"its {place} frame does not show {name}: PSNR is {decibels:.1f} dB and SSIM {likeness:.2f}, "
         f"{least['picture_psnr']:g} dB or {least['picture_ssim']:g} would do (picture_psnr, picture_ssim)"
     )
     return (Finding(check, {"picture_psnr": decibels, "picture_ssim": likeness}, least, sentence),)

@@ -5,8 +5,10 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis.extra import numpy as arrays
 
-from headless.quality.fidelity import Plane, fidelity
+from headless.quality.fidelity import Plane, fidelity, ssim
 from headless.segment import Picture
 
 
@@ -88,3 +90,30 @@ def test_pictures_smaller_than_the_window() -> None:
 def test_pictures_of_different_sizes_are_refused() -> None:
     with pytest.raises(ValueError, match="cannot be compared"):
         fidelity(noise(1), noise(1)[:-1])
+
+
+def test_large_pictures_are_compared_as_they_are_looked_at() -> None:
+    """The reduction that the authors suggest: of 384 pixels every 2 x 2 become one, of 383 they stay."""
+    waves = 128 + 60 * np.sin(np.arange(400) / 9)[None, :, None] + np.zeros((384, 400, 3))
+    x, mixed = waves.astype(np.uint8), (waves + noise(2, 384, 400) / 8).astype(np.uint8)
+    weights = np.array([0.2126, 0.7152, 0.0722])
+    halved = [(picture @ weights).reshape(192, 2, 200, 2).mean(axis=(1, 3)) for picture in (x, mixed)]
+    assert ssim(x, mixed) == pytest.approx(reference_ssim(*(plane[:60, :60] for plane in halved)), abs=0.03)
+    whole = [(picture @ weights)[:60, :60] for picture in (x, mixed)]
+    assert ssim(x[:383], mixed[:383]) == pytest.approx(reference_ssim(*whole), abs=0.03)
+    assert ssim(x, mixed) > ssim(x[:383], mixed[:383]) + 0.1
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    arrays.arrays(np.uint8, (13, 15, 3)),
+    arrays.arrays(np.uint8, (13, 15, 3)),
+)
+def test_fidelity_is_symmetric_and_in_range(one: Picture, other: Picture) -> None:
+    there, back = fidelity(one, other), fidelity(other, one)
+    assert there.psnr == pytest.approx(back.psnr)
+    assert there.ssim == pytest.approx(back.ssim)
+    assert there.psnr >= 0
+    assert -1 <= there.ssim <= 1 + 1e-12
+    assert math.isinf(fidelity(one, one).psnr)
+    assert fidelity(one, one).ssim == pytest.approx(1)
