@@ -159,10 +159,10 @@ def _outlives(host: Host) -> None:
 _TRIALS = (
     _help,
     _models,
-    _doctor,
     _not_root,
     _volumes,
     _closed_volume,
+    _doctor,
     _secret,
     _fake_job,
     _tiny_job,
