@@ -20,6 +20,7 @@ from headless.ports import StoredObject
 
 CHUNK_BYTES: Final = 1 << 20
 ABANDONED_SECONDS: Final = 60.0
+MOST_REMEMBERED: Final = 1000
 _INCOMING: Final = ".incoming"
 _NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _WRONG_PLACE: Final = frozenset(
@@ -39,6 +40,7 @@ class LocalStorage:
 
     def __init__(self, root: Path | str) -> None:
         self.root = Path(root).absolute()
+        self._lasting: set[tuple[Path, int]] = set()
         self._remove_abandoned()
 
     def put(self, key: str, source: Path, content_type: str) -> StoredObject:
@@ -124,7 +126,23 @@ class LocalStorage:
         except FileExistsError:
             self._refuse_other_bytes(key, sha256)
         else:
-            _sync_folders(target.parent, self.root.resolve())
+            self._sync_folders(target.parent)
+
+    def _sync_folders(self, folder: Path) -> None:
+        """Make the new name, and the names of new folders above it, outlive a power cut.
+
+        A folder whose own name was seen to last is known by its inode, and those above it need no look.
+        """
+        _sync(folder)
+        if len(self._lasting) > MOST_REMEMBERED:
+            self._lasting.clear()
+        seen = set()
+        root = self.root.resolve()
+        while folder != root and (known := (folder, folder.stat().st_ino)) not in self._lasting:
+            _sync(folder.parent)
+            seen.add(known)
+            folder = folder.parent
+        self._lasting |= seen
 
     def _refuse_other_bytes(self, key: str, sha256: str) -> None:
         with self._opened(key) as reader:
@@ -190,16 +208,12 @@ def _refuse_above(limit_bytes: int, size: int, key: str) -> None:
         raise BadInput(f"the object {key!r} has {size} bytes or more; at most {limit_bytes} are accepted")
 
 
-def _sync_folders(folder: Path, root: Path) -> None:
-    """Make the new name, and the names of new folders above it, outlive a power cut."""
-    for path in (folder, *folder.parents):
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        if path == root:
-            return
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager
