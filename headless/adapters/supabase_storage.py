@@ -45,6 +45,7 @@ class SupabaseStorage:
     ) -> None:
         self._api = ObjectApi(connection, bucket)
         self._resumable = ResumableUploads(self._api, connection.http)
+        self._sent: set[str] = set()
         self._retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(StorageUnavailable),
             wait=tenacity.wait_random_exponential(multiplier=0.25, max=4),
@@ -86,22 +87,24 @@ class SupabaseStorage:
             else:
                 self._api.upload(upload.key, upload.source, upload.content_type)
         except Taken:
-            self._refuse_other_bytes(upload)
+            pass
         else:
-            self._verify(upload)
+            self._sent.add(upload.key)
+        self._verify(upload)
         self._resumable.forget(upload)
-
-    def _refuse_other_bytes(self, upload: Upload) -> None:
-        if self._read_back(upload.key) != upload.sha256:
-            raise Unsafe(
-                f"the object {upload.key!r} exists with other bytes, or where you may not read it; "
-                "objects are never overwritten"
-            )
+        self._sent.discard(upload.key)
 
     def _verify(self, upload: Upload) -> None:
-        if self._read_back(upload.key) != upload.sha256:
+        """Other bytes are storage's fault if ours were sent a moment ago, else somebody's object."""
+        if self._read_back(upload.key) == upload.sha256:
+            return
+        if upload.key in self._sent:
             self._resumable.forget(upload)
             raise StorageUnavailable(f"storage gave back other bytes than were sent for {upload.key!r}")
+        raise Unsafe(
+            f"the object {upload.key!r} exists with other bytes, or where you may not read it; "
+            "objects are never overwritten"
+        )
 
     def _read_back(self, key: str) -> str | None:
         """SHA-256 of the stored bytes; `None` when there is nothing that the caller may read."""

@@ -117,10 +117,23 @@ def test_an_object_that_comes_back_different_is_not_believed(
     assert wire.seen.count("GET") == 2
 
 
-def test_an_object_that_stays_different_is_refused(open_storage: Opener, large_file: Path) -> None:
+def test_an_object_that_stays_different_is_the_fault_of_storage(
+    open_storage: Opener, large_file: Path
+) -> None:
+    """Another attempt at the task may succeed: it writes under another name."""
     wire = Wire(lambda request: httpx.Response(200, content=b"") if request.method == "GET" else None)
-    with pytest.raises(Unsafe):
-        open_storage(wire).put(KEY, large_file, "video/mp4")
+    storage = open_storage(wire)
+    for _ in range(2):
+        with pytest.raises(StorageUnavailable, match="other bytes than were sent"):
+            storage.put(KEY, large_file, "video/mp4")
+
+
+def test_an_object_of_somebody_else_is_never_taken_for_ours(open_storage: Opener, large_file: Path) -> None:
+    storage = open_storage()
+    storage.put(KEY, large_file, "video/mp4")
+    large_file.write_bytes(b"other")
+    with pytest.raises(Unsafe, match="never overwritten"):
+        storage.put(KEY, large_file, "video/mp4")
 
 
 @pytest.mark.parametrize(
