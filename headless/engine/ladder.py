@@ -9,7 +9,7 @@ import torch
 
 from headless.engine.allocator import Allocator
 from headless.engine.failures import RanOut, memory_reported
-from headless.engine.loading import LoadedModel, Recipe, load_model, part_sizes
+from headless.engine.loading import LoadedModel, LoadOptions, Recipe, load_model, part_sizes
 from headless.engine.plans import MemoryPlan, choose_plan, rungs_below
 from headless.errors import OutOfMemory, UsageError
 
@@ -37,9 +37,13 @@ class Ladder:
     """
 
     def __init__(
-        self, asked: str, device: torch.device, allocator: Allocator, *, debug: bool = False
+        self,
+        asked: str,
+        device: torch.device,
+        allocator: Allocator,
+        options: LoadOptions | None = None,
     ) -> None:
-        self._asked, self._device, self._debug = asked, device, debug
+        self._asked, self._device, self._options = asked, device, options or LoadOptions()
         self.allocator = allocator
         self.steps_down: list[StepDown] = []
         self._loaded: LoadedModel | None = None
@@ -94,7 +98,7 @@ class Ladder:
         try:
             with memory_reported(lambda: "loading", plan):
                 self.allocator.begin("loading")
-                self._loaded = load_model(recipe, plan, self._device, debug=self._debug)
+                self._loaded = load_model(recipe, plan, self._device, self._options)
         except RanOut:
             return False
         return True

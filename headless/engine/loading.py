@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +19,7 @@ from headless.engine.model_files import ModelFiles
 from headless.engine.phases import Expert
 from headless.engine.plans import MemoryPlan
 from headless.engine.preview import LatentPreview
+from headless.engine.prompt_cache import PromptCache, file_identity
 from headless.engine.stream import Stream
 from headless.engine.swap import Swap
 from headless.engine.text import TextEncoder, load_tokenizer
@@ -52,6 +53,14 @@ class Recipe:
     def path(self, role: str) -> Path | None:
         """The file or folder of a role, if the model has it."""
         return dict(self.files).get(role)
+
+
+@dataclass(frozen=True)
+class LoadOptions:
+    """What does not change the networks, but how they are kept and run."""
+
+    debug: bool = False
+    prompts: PromptCache = field(default_factory=PromptCache)
 
 
 @dataclass(frozen=True)
@@ -101,13 +110,15 @@ def part_sizes(recipe: Recipe) -> dict[str, int]:
         }
 
 
-def load_model(recipe: Recipe, plan: MemoryPlan, device: torch.device, *, debug: bool = False) -> LoadedModel:
+def load_model(
+    recipe: Recipe, plan: MemoryPlan, device: torch.device, options: LoadOptions | None = None
+) -> LoadedModel:
     """Read every network of the recipe. Raises `ModelMissing` that says which file and what to do."""
     with _missing_named():
-        return _load(recipe, plan, device, debug)
+        return _load(recipe, plan, device, options or LoadOptions())
 
 
-def _load(recipe: Recipe, plan: MemoryPlan, device: torch.device, debug: bool) -> LoadedModel:
+def _load(recipe: Recipe, plan: MemoryPlan, device: torch.device, options: LoadOptions) -> LoadedModel:
     files = dict(recipe.files)
     # Straight to the device where everything stays there: main memory never holds the model.
     start = device if plan is MemoryPlan.RESIDENT else torch.device("cpu")
@@ -119,7 +130,7 @@ def _load(recipe: Recipe, plan: MemoryPlan, device: torch.device, debug: bool) -
             f"{files['transformer']} reads CLIP embeddings of the images, and its definition names no "
             "image_encoder. Add it under files in the configs/ file."
         )
-    placed = _placed(recipe, plan, parts, device, debug)
+    placed = _placed(recipe, plan, parts, device, options.debug)
     vae = WanVae.load(files["vae"], dtype=recipe.vae_dtype, device=device)
     if plan.tiles:
         vae.module.enable_tiling()
@@ -130,11 +141,21 @@ def _load(recipe: Recipe, plan: MemoryPlan, device: torch.device, debug: bool) -
         experts=experts,
         in_channels=config.in_channels,
         vae=vae,
-        text=TextEncoder(load_tokenizer(files["tokenizer"]), placed, TEXT_PART, device),
+        text=_text(recipe, placed, device, options.prompts),
         images=_images(recipe, config, placed, device),
         preview=LatentPreview.beside(files["vae"]),
         bakery=Bakery(placed, experts),
     )
+
+
+def _text(recipe: Recipe, memory: Memory, device: torch.device, cache: PromptCache) -> TextEncoder:
+    files = dict(recipe.files)
+    decides = (recipe.dtype, device.type, torch.__version__)
+    identity = "|".join(
+        [*(file_identity(files[role]) for role in ("text_encoder", "tokenizer")), *map(str, decides)]
+    )
+    tokenizer = load_tokenizer(files["tokenizer"])
+    return TextEncoder(tokenizer, memory, TEXT_PART, device, cache=cache, identity=identity)
 
 
 def _placed(

@@ -39,13 +39,15 @@ class SegmentRun:
         request: SegmentRequest,
         listener: EngineListener,
         device: torch.device,
+        details: Mapping[str, Any] | None = None,
     ) -> None:
+        """`details` goes into the result beside what the run finds."""
         self._ladder = ladder
         self._model_def = model_def
         self._request = request
         self._listener = listener
         self._device = device
-        self._details: dict[str, Any] = {}
+        self._details: dict[str, Any] = dict(details or {})
         self._stages = Stages(ladder, device, self._details)
 
     @torch.inference_mode()

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import html
 import re
-from collections import OrderedDict
 from pathlib import Path
 from typing import Final
 
@@ -14,11 +12,11 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from headless.engine.memory import Memory
+from headless.engine.prompt_cache import PromptCache
 from models.errors import WeightsError
 
 TOKENS: Final = 512
 """Every Wan model was trained with prompts padded to this length."""
-KEPT_PROMPTS: Final = 32
 
 
 def load_tokenizer(path: Path) -> Tokenizer:
@@ -41,25 +39,32 @@ def cleaned(prompt: str) -> str:
 
 
 class TextEncoder:
-    """Encodes prompts with the UMT5 encoder of `memory`, and remembers the last few by their content."""
+    """Encodes prompts with the UMT5 encoder of `memory`, unless `cache` has them.
 
-    def __init__(self, tokenizer: Tokenizer, memory: Memory, part: str, device: torch.device) -> None:
+    `identity` tells this encoder from others in the cache.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        memory: Memory,
+        part: str,
+        device: torch.device,
+        *,
+        cache: PromptCache,
+        identity: str = "",
+    ) -> None:
         self._tokenizer = tokenizer
         self._memory = memory
         self._part = part
         self._device = device
-        self._kept: OrderedDict[str, Tensor] = OrderedDict()
+        self._cache = cache
+        self._identity = identity
 
     def encode(self, prompt: str) -> Tensor:
         """[1, 512, d] in the encoder's precision: the prompt's tokens, then zeros."""
         text = cleaned(prompt)
-        key = hashlib.sha256(text.encode()).hexdigest()
-        if key not in self._kept:
-            self._kept[key] = self._encode(text)
-            if len(self._kept) > KEPT_PROMPTS:
-                self._kept.popitem(last=False)
-        self._kept.move_to_end(key)
-        return self._kept[key]
+        return self._cache.get(self._identity, text, lambda: self._encode(text)).to(self._device)
 
     def _encode(self, text: str) -> Tensor:
         tokens = torch.tensor([self._tokenizer.encode(text).ids], device=self._device)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import platform
+import time
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -15,8 +16,9 @@ import torch
 from headless.engine.allocator import Allocator, DeviceAllocator
 from headless.engine.failures import RanOut
 from headless.engine.ladder import Ladder
-from headless.engine.loading import LoadedModel, make_recipe
+from headless.engine.loading import LoadedModel, LoadOptions, make_recipe
 from headless.engine.plans import check_plan
+from headless.engine.prompt_cache import PromptCache
 from headless.engine.segment_run import SegmentRun
 from headless.errors import UsageError
 from headless.ports import ModelRegistry
@@ -30,7 +32,8 @@ class WanEngine:
     """Implements `Engine`. Keeps one model in memory between jobs; a model with the same files stays loaded.
 
     `folders` are searched in this order for the files that definitions name. `device` is `auto`, `cpu`,
-    `cuda` or `cuda:N`; `memory` is one of `plans.ASKABLE`. Raises `UsageError`.
+    `cuda` or `cuda:N`; `memory` is one of `plans.ASKABLE`. `cache` is a folder that
+    keeps prompts' embeddings between runs. Raises `UsageError`.
     """
 
     def __init__(
@@ -41,14 +44,17 @@ class WanEngine:
         device: str = "auto",
         memory: str = "auto",
         debug: bool = False,
+        cache: Path | None = None,
         allocator: Allocator | None = None,
     ) -> None:
         self._registry = registry
         self._folders = tuple(folders)
         self._device = pick_device(device)
         check_plan(memory, self._device)
-        self._ladder = Ladder(memory, self._device, allocator or DeviceAllocator(self._device), debug=debug)
+        options = LoadOptions(debug, PromptCache(None if cache is None else cache / "prompts"))
+        self._ladder = Ladder(memory, self._device, allocator or DeviceAllocator(self._device), options)
         self._model: str | None = None
+        self._switch: dict[str, Any] | None = None
         self._model_def: dict[str, Any] = {}
 
     @property
@@ -71,12 +77,21 @@ class WanEngine:
         definition = self._registry.definition(model).model_def
         recipe = make_recipe(model, definition, self._folders, self._device)
         self._ladder.steps_down.clear()
+        self._switch = None
         if not self._ladder.holds(recipe):
             listener.on_phase(Phase.LOADING)
-            self._model, self._model_def = None, {}
+            before, self._model, self._model_def = self.loaded_model, None, {}
+            began = time.perf_counter()
             self._ladder.load(recipe)
-            plan = self._in_memory().plan
-            log.info("model loaded", model=model, memory=plan.value, device=str(self._device))
+            self._switch = {"from": before, "to": model, "seconds": round(time.perf_counter() - began, 4)}
+            log.info(
+                "model loaded",
+                model=model,
+                instead_of=before,
+                seconds=self._switch["seconds"],
+                memory=self._in_memory().plan.value,
+                device=str(self._device),
+            )
         self._model, self._model_def = model, copy.deepcopy(dict(definition))
 
     def generate(self, request: SegmentRequest, listener: EngineListener) -> Generation:
@@ -89,11 +104,14 @@ class WanEngine:
         if request.model != self.loaded_model:
             self.load(request.model, listener)
         while True:
+            details = {"model_switch": self._switch} if self._switch else {}
+            run = SegmentRun(self._ladder, self._model_def, request, listener, self._device, details)
             try:
-                return SegmentRun(self._ladder, self._model_def, request, listener, self._device).generate()
+                return run.generate()
             except RanOut as failure:
                 doing = failure.doing
             # Outside the clause: the error's traceback would keep the run's tensors alive.
+            del run
             listener.on_phase(Phase.LOADING)
             self._ladder.step_down(doing)
 

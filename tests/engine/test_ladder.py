@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -130,6 +131,19 @@ def test_a_plan_that_was_asked_for_steps_down_too(registry: Registry, expected: 
     generation = engine.generate(ASKED, Heard())
     assert np.array_equal(frames_of(generation), expected)
     assert generation.details["memory"] == "stream"
+
+
+def test_a_prompt_is_not_encoded_again_under_the_next_plan(registry: Registry) -> None:
+    engine, _ = engine_with(registry, ["conditioning"])
+    encoded: list[str] = []
+    hook = torch.nn.modules.module.register_module_forward_hook(
+        lambda module, *_: encoded.append(type(module).__name__)
+    )
+    with contextlib.ExitStack() as stack:
+        stack.callback(hook.remove)
+        generation = engine.generate(ASKED, Heard())
+    assert generation.details["memory"] == "swap"
+    assert encoded.count("UMT5EncoderModel") == 1
 
 
 def test_auto_looks_at_the_room_there_is(registry: Registry) -> None:

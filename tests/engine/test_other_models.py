@@ -110,5 +110,11 @@ def test_a_switch_of_models_releases_the_first(make: Make) -> None:
     heard = Heard()
     engine.load("second", heard)
     assert heard.phases != []
+    generation = engine.generate(request(model="second", start_image=None, num_frames=5), Heard())
+    switch = generation.details["model_switch"]
+    assert (switch["from"], switch["to"]) == ("other", "second")
+    engine.load("second", Heard())
+    kept = engine.generate(request(model="second", start_image=None, num_frames=5), Heard())
+    assert "model_switch" not in kept.details
     assert engine._in_memory() is not first
     assert engine.loaded_model == "second"
