@@ -30,21 +30,19 @@ class DeviceClock(SystemClock):
     """Sleeps to a schedule: a device works through what it was given, whoever is slow to hear of a step."""
 
     def __init__(self) -> None:
-        self._began = self._free_at = time.monotonic()
+        self.busy = 0.0
+        """Seconds for which the device has worked since this was last set to 0."""
+        self._free_at = time.monotonic()
 
     def begin(self) -> None:
-        """The device is given work now."""
-        self._began = self._free_at = time.monotonic()
+        """The device, idle so far, is given work now."""
+        self._free_at = time.monotonic()
 
     def sleep(self, seconds: float) -> None:
         """Wait until the device has been busy for so much longer."""
+        self.busy += seconds
         self._free_at += seconds
         time.sleep(max(0.0, self._free_at - time.monotonic()))
-
-    @property
-    def busy(self) -> float:
-        """Seconds for which the device has had work since `begin`."""
-        return self._free_at - self._began
 
 
 class PacedEngine(FakeEngine):
@@ -67,11 +65,13 @@ class PacedEngine(FakeEngine):
     def generate(self, request: SegmentRequest, listener: EngineListener) -> Generation:
         """As the fake engine, at the set pace."""
         self._on_begin(request.prompt)
+        self._device.busy = 0.0
         self._device.begin()
         made = super().generate(request, listener)
         return replace(made, frames=self._paced(made.frames, request))
 
     def _paced(self, frames: Iterator[Picture], request: SegmentRequest) -> Iterator[Picture]:
+        self._device.begin()
         for frame in frames:
             self._device.sleep(self._decoding / request.num_frames)
             yield frame

@@ -31,7 +31,7 @@ CREWED = (GATEWAY, SQLITE, PROCRASTINATE, PGQUEUER)
 @dataclass
 class Recovery:
     """Of one queue and one kind of fault, in seconds from it: to the next start of a task, and until all are
-    complete. `repeated`: engine seconds done again. `lost`: tasks never completed; `begun_twice`,
+    complete. `repeated`: engine seconds done again, of which the mean is told. `lost`: tasks never completed; `begun_twice`,
     `done_twice`: tasks that were begun, or done to the end, more than once."""
 
     next_start: list[float] = field(default_factory=list)
@@ -49,7 +49,7 @@ class Recovery:
             "next_start_s": _median(self.next_start),
             "complete_s": _median(self.complete),
             "longest_s": max((round(one, 2) for one in self.complete), default=None),
-            "repeated_s": _median(self.repeated),
+            "repeated_s": round(statistics.mean(self.repeated), 2) if self.repeated else None,
             "tasks": self.tasks,
             "lost": self.lost,
             "begun_twice": self.begun_twice,
