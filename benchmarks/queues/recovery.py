@@ -31,8 +31,8 @@ CREWED = (GATEWAY, SQLITE, PROCRASTINATE, PGQUEUER)
 @dataclass
 class Recovery:
     """Of one queue and one kind of fault, in seconds from it: to the next start of a task, and until all are
-    complete. `repeated`: engine seconds done again, of which the mean is told. `lost`: tasks never completed; `begun_twice`,
-    `done_twice`: tasks that were begun, or done to the end, more than once."""
+    complete. `repeated`: engine seconds done again, of which the mean is told. `lost`: tasks never completed;
+    `begun_twice`, `done_twice`: tasks that were begun, or done to the end, more than once."""
 
     next_start: list[float] = field(default_factory=list)
     complete: list[float] = field(default_factory=list)
