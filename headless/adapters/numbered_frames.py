@@ -35,7 +35,7 @@ def number_over(picture: Picture, number: int) -> Picture:
     height, width = picture.shape[:2]
     canvas = Image.fromarray(picture)
     pen = ImageDraw.Draw(canvas)
-    size = max(10, height // 3)
+    size = max(10, min(height, width) // 3)
     pen.text(
         (width / 2, height / 2), str(number), fill="black", anchor="mm", font=ImageFont.load_default(size)
     )
