@@ -7,7 +7,6 @@ difference. Tensors stream from the file into their place; there is never a seco
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from math import prod
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -19,15 +18,16 @@ from transformers import CLIPVisionConfig, CLIPVisionModel, UMT5Config, UMT5Enco
 
 from models.errors import WeightsError
 from models.weights_config import HEAD_DIM, clip_vision_config, transformer_config, umt5_config
+from models.weights_dialects import read_weights
+from models.weights_gguf import SUFFIX, open_gguf
 from models.weights_names import CLIP_IDLE, by_parameter, clip_vision_name, transformer_name, umt5_name
-from models.weights_source import TensorSource, open_source, refuse_quantised
+from models.weights_source import open_source
+from models.weights_stored import Weights
 
 Module = TypeVar("Module", bound=torch.nn.Module)
 
 FLOAT32_ISLANDS: Final = frozenset(WanTransformer3DModel._keep_in_fp32_modules)
 """Parts of a transformer's parameter names that stay float32 whatever the rest is."""
-_UNUSED: Final = ("norm_added_q", "spiece_model", "embeddings.position_ids")
-"""Known leftovers of conversions, which no module reads."""
 
 
 def load_transformer(
@@ -35,32 +35,33 @@ def load_transformer(
 ) -> WanTransformer3DModel:
     """A transformer from a diffusers folder or a single file in Wan's, ComfyUI's or diffusers' names.
 
+    What is quantised is unpacked to `dtype`, on `device`.
     `head_dim` is used only where no config.json says it. Parameters named in `FLOAT32_ISLANDS` stay float32.
 
-    Raises `FileNotFoundError` where a file is absent, `WeightsError` for unknown, missing, misshapen or
-    quantised tensors.
+    Raises `FileNotFoundError` where a file is absent, `WeightsError` for unknown, missing or misshapen
+    tensors, and for quantisations that are not read.
     """
-    source, stored = _open(path, transformer_name)
-    config = _arguments(source, WanTransformer3DModel) or _infer(
-        source, stored, lambda shapes: transformer_config(shapes, head_dim)
+    weights, stored = _open(path, transformer_name)
+    config = _arguments(weights, WanTransformer3DModel) or _infer(
+        weights, stored, lambda shapes: transformer_config(shapes, head_dim)
     )
-    model = _empty(source, lambda: WanTransformer3DModel(**config))
-    _fill(model, source, stored, lambda name: _transformer_dtype(name, dtype), device)
+    model = _empty(weights, lambda: WanTransformer3DModel(**config))
+    _fill(model, weights, stored, lambda name: _transformer_dtype(name, dtype), device)
     return model.to(device)
 
 
 def load_text_encoder(path: Path, *, dtype: torch.dtype, device: torch.device) -> UMT5EncoderModel:
-    """A UMT5 encoder from a transformers folder or a single file in Hugging Face's or Wan's names.
+    """A UMT5 encoder from a transformers folder or a file in Hugging Face's, Wan's or llama.cpp's names.
 
     Raises as `load_transformer`.
     """
-    source, stored = _open(path, umt5_name)
+    weights, stored = _open(path, umt5_name)
     stored = {name: file for name, file in stored.items() if name != "encoder.embed_tokens.weight"}
-    config = dict(source.config) if source.config else _infer(source, stored, umt5_config)
+    config = dict(weights.config) if weights.config else _infer(weights, stored, umt5_config)
     config |= {"is_encoder_decoder": False, "tie_word_embeddings": True}
-    model = _empty(source, lambda: UMT5EncoderModel(UMT5Config(**config)))
+    model = _empty(weights, lambda: UMT5EncoderModel(UMT5Config(**config)))
     model.encoder.embed_tokens = model.shared
-    _fill(model, source, stored, lambda _: dtype, device)
+    _fill(model, weights, stored, lambda _: dtype, device)
     return model.to(device)
 
 
@@ -69,74 +70,82 @@ def load_clip_vision(path: Path, *, device: torch.device) -> CLIPVisionModel:
 
     Raises as `load_transformer`.
     """
-    source, stored = _open(path, clip_vision_name)
+    weights, stored = _open(path, clip_vision_name)
     stored = {name: file for name, file in stored.items() if name != CLIP_IDLE}
-    config = dict(source.config) if source.config else _infer(source, stored, clip_vision_config)
-    model = _empty(source, lambda: CLIPVisionModel(CLIPVisionConfig(**config)))
-    _fill(model, source, stored, lambda _: torch.float32, device)
+    config = dict(weights.config) if weights.config else _infer(weights, stored, clip_vision_config)
+    model = _empty(weights, lambda: CLIPVisionModel(CLIPVisionConfig(**config)))
+    _fill(model, weights, stored, lambda _: torch.float32, device)
     return model.to(device)
 
 
 def count_parameters(path: Path) -> int:
-    """Numbers in the file or folder, from its headers. Raises as `open_source`."""
-    return sum(prod(info.shape) for info in open_source(path).infos.values())
+    """Numbers in the model once it is unpacked, from the headers. Raises as `open_weights`."""
+    return sum(prod(shape) for shape in open_weights(path).shapes.values())
 
 
-def _empty(source: TensorSource, make: Callable[[], Module]) -> Module:
+def open_weights(path: Path) -> Weights:
+    """Look into a GGUF file, a .safetensors file or a folder of these. Nothing but headers is read yet.
+
+    Raises `FileNotFoundError` where something is absent, `WeightsError` where it cannot be read, or is
+    quantised in a way that is not.
+    """
+    return open_gguf(path) if path.suffix == SUFFIX else read_weights(open_source(path))
+
+
+def _empty(weights: Weights, make: Callable[[], Module]) -> Module:
     """The module without memory for its parameters."""
     try:
         with init_empty_weights():
             return make()
     except (TypeError, ValueError) as error:
-        raise WeightsError(f"{source.path}: its config.json cannot be used ({error})") from error
+        raise WeightsError(f"{weights.path}: its config.json cannot be used ({error})") from error
 
 
-def _open(path: Path, rename: Callable[[str], str]) -> tuple[TensorSource, Mapping[str, str]]:
-    source = open_source(path)
-    names = [name for name in source.infos if not any(unused in name for unused in _UNUSED)]
-    refuse_quantised(replace(source, infos={name: source.infos[name] for name in names}))
+def _open(path: Path, rename: Callable[[str], str]) -> tuple[Weights, Mapping[str, str]]:
+    weights = open_weights(path)
     try:
-        return source, by_parameter(names, rename)
+        return weights, by_parameter(weights.stored, rename)
     except ValueError as error:
         raise WeightsError(f"{path} is ambiguous: {error}") from error
 
 
-def _arguments(source: TensorSource, kind: type) -> dict[str, Any] | None:
+def _arguments(weights: Weights, kind: type) -> dict[str, Any] | None:
     """The constructor's arguments out of a config.json, which also holds other things."""
-    if source.config is None:
+    if weights.config is None:
         return None
-    named = source.config.get("_class_name", kind.__name__)
+    named = weights.config.get("_class_name", kind.__name__)
     if named != kind.__name__:
-        raise WeightsError(f"{source.path} holds a {named}, not a {kind.__name__}")
-    return {key: value for key, value in source.config.items() if not key.startswith("_")}
+        raise WeightsError(f"{weights.path} holds a {named}, not a {kind.__name__}")
+    return {key: value for key, value in weights.config.items() if not key.startswith("_")}
 
 
 def _infer(
-    source: TensorSource,
+    weights: Weights,
     stored: Mapping[str, str],
     infer: Callable[[dict[str, tuple[int, ...]]], dict[str, Any]],
 ) -> dict[str, Any]:
     try:
-        return infer({name: source.infos[file].shape for name, file in stored.items()})
+        return infer({name: weights.stored[file].shape for name, file in stored.items()})
     except (KeyError, ValueError) as error:
         raise WeightsError(
-            f"{source.path} is no such model: it lacks {error}; its first tensors are {_some(source.infos)}"
+            f"{weights.path} is no such model: it lacks {error}; its first tensors are "
+            f"{_some(weights.stored)}"
         ) from error
 
 
 def _fill(
     model: torch.nn.Module,
-    source: TensorSource,
+    weights: Weights,
     stored: Mapping[str, str],
     dtype_of: Callable[[str], torch.dtype],
     device: torch.device,
 ) -> None:
     parameters = dict(model.named_parameters())
-    _check_names(source, stored, parameters)
+    _check_names(weights, stored, parameters)
     parameter_of = {file: name for name, file in stored.items()}
-    for file, tensor in source.read(list(parameter_of)):
+    for file, tensor in weights.read(list(parameter_of), device):
         name = parameter_of[file]
-        shaped = _reshaped(source, file, tensor, parameters[name].shape)
+        shaped = _reshaped(weights, file, tensor, parameters[name].shape)
         # Torch's own memory, not the reader's: kernels round differently where memory is aligned differently.
         value = torch.empty(shaped.shape, dtype=dtype_of(name), device=device).copy_(shaped)
         owner, _, leaf = name.rpartition(".")
@@ -145,19 +154,19 @@ def _fill(
     model.eval()
 
 
-def _check_names(source: TensorSource, stored: Mapping[str, str], parameters: Mapping[str, Any]) -> None:
+def _check_names(weights: Weights, stored: Mapping[str, str], parameters: Mapping[str, Any]) -> None:
     unknown = [file for name, file in stored.items() if name not in parameters]
     if unknown:
-        raise WeightsError(f"{source.path} has {len(unknown)} tensors of unknown use: {_some(unknown)}")
+        raise WeightsError(f"{weights.path} has {len(unknown)} tensors of unknown use: {_some(unknown)}")
     missing = [name for name in parameters if name not in stored]
     if missing:
-        raise WeightsError(f"{source.path} lacks {len(missing)} tensors: {_some(missing)}")
+        raise WeightsError(f"{weights.path} lacks {len(missing)} tensors: {_some(missing)}")
 
 
-def _reshaped(source: TensorSource, file: str, tensor: torch.Tensor, shape: torch.Size) -> torch.Tensor:
+def _reshaped(weights: Weights, file: str, tensor: torch.Tensor, shape: torch.Size) -> torch.Tensor:
     """The tensor in its parameter's shape; some tools store the patch embedding flat."""
     if tensor.numel() != shape.numel() or tensor.shape[0] != shape[0]:
-        raise WeightsError(f"{source.path}: {file} has shape {tuple(tensor.shape)}, not {tuple(shape)}")
+        raise WeightsError(f"{weights.path}: {file} has shape {tuple(tensor.shape)}, not {tuple(shape)}")
     return tensor.reshape(shape)
 
 

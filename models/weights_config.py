@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import isqrt
+from math import isqrt, prod
 from typing import Any, Final
 
 Shapes = Mapping[str, tuple[int, ...]]
 
 HEAD_DIM: Final = 128
 """Every published Wan transformer has heads of 128; shapes alone cannot tell."""
+PATCH: Final = (1, 2, 2)
+"""Of every published Wan transformer; some tools store the patch embedding flat."""
 CLIP_HEAD_DIM: Final = 80
 """Of the one CLIP that Wan reads, ViT-H: shapes alone cannot tell."""
 
@@ -17,7 +19,9 @@ CLIP_HEAD_DIM: Final = 80
 def transformer_config(shapes: Shapes, head_dim: int = HEAD_DIM) -> dict[str, Any]:
     """Arguments of `WanTransformer3DModel`. Raises `KeyError` with the tensor that is absent."""
     width, in_channels, *patch = shapes["patch_embedding.weight"]
-    volume = patch[0] * patch[1] * patch[2]
+    if len(patch) != len(PATCH):
+        patch, in_channels = list(PATCH), prod(shapes["patch_embedding.weight"][1:]) // prod(PATCH)
+    volume = prod(patch)
     config: dict[str, Any] = {
         "patch_size": tuple(patch),
         "num_attention_heads": width // head_dim,

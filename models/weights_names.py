@@ -45,6 +45,15 @@ _UMT5: Final = (
     (r"^blocks\.(\d+)\.ffn\.gate\.0\.", _T5_BLOCK + ".1.DenseReluDense.wi_0."),
     (r"^blocks\.(\d+)\.ffn\.fc1\.", _T5_BLOCK + ".1.DenseReluDense.wi_1."),
     (r"^blocks\.(\d+)\.ffn\.fc2\.", _T5_BLOCK + ".1.DenseReluDense.wo."),
+    (r"^token_embd\.weight$", "shared.weight"),
+    (r"^enc\.output_norm\.", "encoder.final_layer_norm."),
+    (r"^enc\.blk\.(\d+)\.attn_([qkvo])\.", _T5_BLOCK + r".0.SelfAttention.\2."),
+    (r"^enc\.blk\.(\d+)\.attn_rel_b\.", _T5_BLOCK + ".0.SelfAttention.relative_attention_bias."),
+    (r"^enc\.blk\.(\d+)\.attn_norm\.", _T5_BLOCK + ".0.layer_norm."),
+    (r"^enc\.blk\.(\d+)\.ffn_norm\.", _T5_BLOCK + ".1.layer_norm."),
+    (r"^enc\.blk\.(\d+)\.ffn_gate\.", _T5_BLOCK + ".1.DenseReluDense.wi_0."),
+    (r"^enc\.blk\.(\d+)\.ffn_up\.", _T5_BLOCK + ".1.DenseReluDense.wi_1."),
+    (r"^enc\.blk\.(\d+)\.ffn_down\.", _T5_BLOCK + ".1.DenseReluDense.wo."),
 )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ class TensorSource:
     files: Mapping[str, Path]
     infos: Mapping[str, TensorInfo]
     config: Mapping[str, Any] | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
     def read(self, names: list[str]) -> Iterator[tuple[str, torch.Tensor]]:
         """Every named tensor as it is stored, file by file. Each is a fresh copy that the caller may keep."""
@@ -78,18 +79,15 @@ def _open_folder(path: Path) -> TensorSource:
 def _join(path: Path, parts: list[Path], config: Mapping[str, Any] | None) -> TensorSource:
     files: dict[str, Path] = {}
     infos: dict[str, TensorInfo] = {}
+    metadata: dict[str, str] = {}
     for part in parts:
         if not part.is_file():
             raise FileNotFoundError(f"{part} does not exist, but the index beside it names it")
-        for name, info in read_tensor_infos(part).items():
-            files[name], infos[name] = part, info
-    return TensorSource(path, files, infos, config)
-
-
-def read_tensor_infos(path: Path) -> dict[str, TensorInfo]:
-    """Names, types and shapes from a .safetensors header, without reading a tensor."""
-    tensors = _header(path).tensors
-    return {name: TensorInfo(entry.dtype, entry.shape) for name, entry in tensors.items()}
+        header = _header(part)
+        metadata |= header.metadata
+        for name, entry in header.tensors.items():
+            files[name], infos[name] = part, TensorInfo(entry.dtype, entry.shape)
+    return TensorSource(path, files, infos, config, metadata)
 
 
 def _header(path: Path) -> Header:
@@ -109,7 +107,7 @@ def _refuse_by_name(path: Path) -> None:
             f"s.save_file({{k: v.contiguous() for k, v in t.items()}}, '{path.stem}.safetensors')\""
         )
     if path.suffix == ".gguf":
-        raise WeightsError(f"{path} is a GGUF file; those are not read yet. Use a .safetensors file.")
+        raise WeightsError(f"{path} is a GGUF file, which is not read here. Use a .safetensors file.")
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -129,7 +127,7 @@ def refuse_quantised(source: TensorSource) -> None:
         kind = _quantisation(name, info)
         if kind is not None:
             raise WeightsError(
-                f"{source.path} is quantised as {kind} (tensor {name}), which is not read yet. "
+                f"{source.path} is quantised as {kind} (tensor {name}), which is not read here. "
                 "Use the bf16, fp16 or fp32 file of the same model."
             )
 
