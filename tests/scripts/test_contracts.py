@@ -27,9 +27,14 @@ BREAKS = [
     ("tensors stay in the engine", "headless/wiring.py", "import safetensors.torch"),
     ("model definitions and LoRA files are read without tensors", "models/inheritance.py", "import torch"),
     (
-        "parameters, planning and media know no adapter, engine or wiring",
+        "parameters, planning, media and quality know no adapter, engine or wiring",
         "headless/params/bounds.py",
         "import headless.adapters.stored_values",
+    ),
+    (
+        "parameters, planning, media and quality know no adapter, engine or wiring",
+        "headless/quality/drift.py",
+        "import headless.engine.preview",
     ),
     ("the local adapters know nothing of Supabase", "headless/adapters/sqlite_file.py", "import supabase"),
     (
