@@ -16,7 +16,7 @@ from headless.media.images import ImageLimits, load_image
 from headless.media.video import VideoInfo, probe
 from headless.params.references import STORAGE, is_task_id
 from headless.segment import Picture
-from headless.task import TaskStatus
+from headless.task import Claim, TaskStatus
 
 PICTURE_FIELDS = ("start_image", "end_image", "anchor_image")
 
@@ -56,9 +56,10 @@ class Inputs:
 class InputFetcher:
     """Fetches the inputs of one task into one folder. `check()` is called between files and may raise."""
 
-    def __init__(self, services: JobServices, owner: str, folder: Path, check: Callable[[], None]) -> None:
+    def __init__(self, services: JobServices, claim: Claim, folder: Path, check: Callable[[], None]) -> None:
         self._services = services
-        self._owner = owner
+        self._claim = claim
+        self._owner = claim.owner
         self._folder = folder
         self._check = check
 
@@ -111,19 +112,16 @@ class InputFetcher:
         return InputFile(destination, stored.sha256)
 
     def _latents_of(self, task_id: str) -> InputFile:
-        view = self._services.queue.get(task_id)
-        if view is None:
+        found = self._claim.continued
+        if found is None:
             raise BadParams(f"continue_from: there is no task {task_id} in this queue.")
-        if view.status is not TaskStatus.COMPLETE or view.result is None:
+        if found.status is not TaskStatus.COMPLETE:
             raise BadParams(
-                f"continue_from: task {task_id} is {view.status.value}. Only a Complete task can be "
+                f"continue_from: task {task_id} is {found.status.value}. Only a Complete task can be "
                 "continued; list it in dependant_on to wait for it."
             )
-        files = view.result.get("files")
-        latents = files.get("latents") if isinstance(files, dict) else None
-        key = latents.get("key") if isinstance(latents, dict) else None
-        if not isinstance(key, str):
+        if found.latents_key is None:
             raise BadParams(
                 f"continue_from: task {task_id} left no latents to continue from. Give its video instead."
             )
-        return self._stored("continue_from", key, self._folder / "previous.safetensors")
+        return self._stored("continue_from", found.latents_key, self._folder / "previous.safetensors")

@@ -93,7 +93,7 @@ class Outbox:
     def _read(self, folder: Path, lock: FolderLock) -> Parcel | None:
         try:
             record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-            claim = Claim(**{**record["claim"], "checkpoints": ()})
+            claim = Claim(**{**record["claim"], "checkpoints": (), "continued": None})
             if record["queue"] != self._queue_name:
                 return None
             return Parcel(folder, claim, dict(record["result"]), lock)

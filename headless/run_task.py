@@ -99,7 +99,7 @@ class TaskRun:
         self._params = parse(claim.task_type, claim.params)
         definition = s.planning.definition(self._params.model)
         self.listener.on_phase(Phase.FETCHING)
-        fetcher = InputFetcher(s, claim.owner, self._folder, self.listener.check)
+        fetcher = InputFetcher(s, claim, self._folder, self.listener.check)
         self._inputs = fetcher.fetch(self._params.references())
         self._plan = make_plan(
             self._params,

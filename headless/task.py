@@ -88,12 +88,21 @@ class Checkpoint:
 
 
 @dataclass(frozen=True)
+class Continued:
+    """The owner's task that a claimed one continues. `latents_key`: where its latents lie, if it left any."""
+
+    status: TaskStatus
+    latents_key: str | None
+
+
+@dataclass(frozen=True)
 class Claim:
     """One task, owned by this worker until its lease expires.
 
     `attempt` rises with every claim and never repeats: it is the fence. `owner` is the user's id, or
     `local` where the queue knows no users; inputs lie under `inputs/<owner>/`, and everything this attempt
-    writes lies under `output_prefix` (`outputs/<owner>/<task_id>/<attempt>`).
+    writes lies under `output_prefix` (`outputs/<owner>/<task_id>/<attempt>`). `continued` is the task that
+    `continue_from` names, where it names one of this owner: a worker may not look at other tasks itself.
     """
 
     task_id: str
@@ -105,6 +114,7 @@ class Claim:
     output_prefix: str
     project_id: str | None = None
     checkpoints: tuple[Checkpoint, ...] = ()
+    continued: Continued | None = None
 
 
 @dataclass(frozen=True)

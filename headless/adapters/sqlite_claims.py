@@ -12,7 +12,7 @@ from typing import Final
 
 from headless import keys
 from headless.adapters.sqlite_settle import end_crashed
-from headless.task import Checkpoint, Claim
+from headless.task import Checkpoint, Claim, Continued, Json, TaskStatus
 
 AFFINITY_SECONDS: Final = 60.0
 SEEN_EVERY_SECONDS: Final = 10.0
@@ -168,17 +168,34 @@ def _as_claim(db: sqlite3.Connection, bid: Bid, row: sqlite3.Row) -> Claim:
         "SELECT segment, input_hash, object_key FROM task_segments WHERE task_id = ? ORDER BY segment",
         (row["id"],),
     )
+    params = json.loads(row["params"])
     return Claim(
         task_id=row["id"],
         attempt=row["fence"],
         task_type=row["task_type"],
-        params=json.loads(row["params"]),
+        params=params,
         owner=row["user_id"],
         lease_seconds=bid.lease_seconds,
         output_prefix=keys.output_prefix(row["user_id"], row["id"], row["fence"]),
         project_id=row["project_id"],
         checkpoints=tuple(Checkpoint(*segment) for segment in segments),
+        continued=_continued(db, row["user_id"], params),
     )
+
+
+def _continued(db: sqlite3.Connection, owner: str, params: Json) -> Continued | None:
+    name = params.get("continue_from") if isinstance(params, dict) else None
+    if not isinstance(name, str):
+        return None
+    row = db.execute(
+        "SELECT status, json_extract(result, '$.files.latents.key') AS latents FROM tasks "
+        "WHERE id = ? AND user_id = ?",
+        (name.lower(), owner),
+    ).fetchone()
+    if row is None:
+        return None
+    key = row["latents"]
+    return Continued(TaskStatus(row["status"]), key if isinstance(key, str) else None)
 
 
 def _register(db: sqlite3.Connection, bid: Bid) -> None:

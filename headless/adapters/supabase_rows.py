@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from headless.task import Checkpoint, Claim, TaskStatus, TaskView
+from headless.task import Checkpoint, Claim, Continued, TaskStatus, TaskView
 
 VIEW_COLUMNS: Final = (
     "id,task_type,status,params,attempts,created_at,updated_at,phase,progress,priority,queue_position,worker_id,"
@@ -30,7 +30,12 @@ def claim_from(answer: Mapping[str, Any]) -> Claim:
             Checkpoint(entry["index"], entry["input_hash"], entry["object_key"])
             for entry in answer["checkpoints"]
         ),
+        continued=_continued(answer.get("continued")),
     )
+
+
+def _continued(told: Mapping[str, Any] | None) -> Continued | None:
+    return None if told is None else Continued(TaskStatus(told["status"]), told["latents"])
 
 
 def view_from(row: Mapping[str, Any]) -> TaskView:

@@ -106,6 +106,27 @@ create or replace function gpu_queue.lease() returns interval
 language sql stable set search_path = ''
 as $$ select make_interval(secs => s.lease_seconds) from gpu_queue.settings s $$;
 
+-- The task that another one continues from: only of the same owner, and only what its worker needs. Workers
+-- may not look at tasks.
+create or replace function gpu_queue.describe_continued(p_task public.tasks) returns jsonb
+language plpgsql stable set search_path = '' set enable_seqscan = off
+as $$
+declare
+  name text := p_task.params ->> 'continue_from';
+  continued public.tasks;
+begin
+  if name is null or name !~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then
+    return null;
+  end if;
+  select t.* into continued from public.tasks t where t.id = name::uuid;
+  if not found or continued.owner <> p_task.owner then
+    return null;
+  end if;
+  return jsonb_build_object(
+    'status', continued.status, 'latents', continued.result #>> '{files,latents,key}');
+end
+$$;
+
 -- What a worker is told about the task it holds.
 create or replace function gpu_queue.describe_claim(p_task public.tasks) returns jsonb
 language sql stable set search_path = ''
@@ -119,6 +140,7 @@ as $$
     'project_id', p_task.project_id,
     'lease_seconds', extract(epoch from gpu_queue.lease()),
     'input_prefix', concat_ws('/', 'inputs', p_task.owner),
+    'continued', gpu_queue.describe_continued(p_task),
     'output_prefix', concat_ws('/', 'outputs', p_task.owner, p_task.id, p_task.fence),
     'checkpoints', coalesce((
       select jsonb_agg(jsonb_build_object(
