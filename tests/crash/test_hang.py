@@ -10,7 +10,8 @@ QUICK_TO_NOTICE = ("--stall-seconds", "0.1", "--lease-seconds", "0.6", "--fake-s
 
 
 def test_a_task_that_hangs_the_engine_is_put_into_quarantine(local_site: LocalSite) -> None:
-    task = local_site.enqueue(prompt="[fault hang at step 3]")
+    # Many steps: one that a busy machine made slow does not move their median.
+    task = local_site.enqueue(prompt="[fault hang at step 40]", steps=50)
     for name in ("one", "two"):
         with local_site.start(name, *QUICK_TO_NOTICE) as worker:
             assert worker.wait() == HUNG, worker.log
