@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -12,8 +12,13 @@ from typing import Final
 from headless.model_store.parts import Part
 from headless.model_store.record import Record, sha256_of
 from models.safetensors_header import NotSafetensors, read_header
+from models.weights_gguf_header import NotGguf, read_gguf_header
 
 _INDEX: Final = ".safetensors.index.json"
+_HEADERS: Final[Mapping[str, Callable[[Path], object]]] = {
+    ".safetensors": read_header,
+    ".gguf": read_gguf_header,
+}
 _NEEDED: Final = {"tokenizer": "tokenizer.json", "image_processor": "preprocessor_config.json"}
 """What a folder without weights must hold."""
 
@@ -85,11 +90,11 @@ def _damage(role: str, place: str, path: Path, record: Record, full: bool) -> It
 def _structure(role: str, path: Path) -> Iterator[str]:
     files = list(_files(path))
     for file in files:
-        if file.suffix == ".safetensors":
+        if file.suffix in _HEADERS:
             try:
-                read_header(file)
-            except NotSafetensors as error:
-                yield f"{file} is no complete safetensors file: {error}"
+                _HEADERS[file.suffix](file)
+            except (NotSafetensors, NotGguf) as error:
+                yield f"{file} is no complete {file.suffix} file: {error}"
         elif file.name.endswith(_INDEX):
             yield from _absent_shards(file)
     if not path.is_dir():

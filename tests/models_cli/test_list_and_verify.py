@@ -94,6 +94,16 @@ def test_copies_that_are_not_whole_are_not_present(store: Store, damage: Callabl
     assert "incomplete" in run("models", "list", "little", *store.arguments).out
 
 
+def test_gguf_files_are_looked_into(store: Store) -> None:
+    import struct
+
+    store.define("packed", files={}, URLs=["https://huggingface.co/a/b/resolve/main/x.gguf"], URLs2=None)
+    (store.folder / "x.gguf").write_bytes(b"GGUF" + struct.pack("<IQQ", 3, 0, 0))
+    assert store.states("packed")["transformer"] == "unrecorded"
+    (store.folder / "x.gguf").write_bytes(b"GGUF" + struct.pack("<IQQ", 3, 1, 0))
+    assert store.states("packed")["transformer"] == "damaged"
+
+
 def test_a_definition_without_files_is_told(store: Store) -> None:
     store.define("empty", files=None, URLs=None, URLs2=None, architecture="nothing")
     said = run("models", "list", "empty", *store.arguments)
