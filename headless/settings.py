@@ -24,7 +24,7 @@ from headless.options import (
     make_parser,
     read_secret,
 )
-from headless.worker_options import MEMORY_PLANS, worker_parser
+from headless.worker_options import ATTENTION_KERNELS, MEMORY_PLANS, worker_parser
 
 __all__ = [
     "MEMORY_PLANS",
@@ -73,6 +73,9 @@ class WorkerSettings:
     fake_step_seconds: float = 0.1
     device: str = "auto"
     memory: str = "auto"
+    attention: str = "auto"
+    compile: bool = False
+    cache_dir: Path | None = None
     models: ModelFolders = ModelFolders()
     preload: str | None = None
     output_dir: Path | None = None
@@ -180,6 +183,9 @@ def worker_settings(argv: Sequence[str], environ: Mapping[str, str] = os.environ
         fake_step_seconds=_number("--fake-step-seconds", a.fake_step_seconds, 0, 3600),
         device=a.device,
         memory=_choice("--memory", a.memory, MEMORY_PLANS),
+        attention=_choice("--attention", a.attention, ATTENTION_KERNELS),
+        compile=a.compile,
+        cache_dir=_optional_path("--cache-dir", a.cache_dir),
         models=ModelFolders(_optional_path("--models-dir", a.models_dir)),
         preload=a.preload or None,
         output_dir=_optional_path("--output-dir", a.output_dir),

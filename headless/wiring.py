@@ -85,7 +85,18 @@ def open_engine(settings: WorkerSettings, registry: ModelRegistry) -> Engine:
     from headless.engine.wan import WanEngine
 
     folders = [SHIPPED_MODELS] if settings.models.user is None else [settings.models.user, SHIPPED_MODELS]
-    return WanEngine(registry, folders, device=settings.device, memory=settings.memory, debug=settings.debug)
+    if settings.cache_dir is not None:
+        _make_folder(settings.cache_dir, "--cache-dir")
+    return WanEngine(
+        registry,
+        folders,
+        device=settings.device,
+        memory=settings.memory,
+        debug=settings.debug,
+        cache=settings.cache_dir,
+        attention=settings.attention,
+        compile_blocks=settings.compile,
+    )
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,8 @@ from headless.options import EnvironmentOptions, add_connection_options, make_pa
 
 MEMORY_PLANS = ("auto", "resident", "swap", "mmgp:1", "mmgp:2", "mmgp:3", "mmgp:4", "mmgp:5", "stream")
 
+ATTENTION_KERNELS = ("auto", "_flash_3", "_native_cudnn", "native", "sage")
+
 _EPILOG = """\
 examples:
   python worker.py --local queue --until-idle
@@ -116,6 +118,20 @@ def _add_engine(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> 
         f"memory plan: {', '.join(MEMORY_PLANS)}",
         metavar="PLAN",
         default="auto",
+    )
+    engine.value(
+        "--attention",
+        "HEADLESS_ATTENTION",
+        f"attention kernel: {', '.join(ATTENTION_KERNELS)}; auto takes the fastest exact one that works",
+        metavar="NAME",
+        default="auto",
+    )
+    engine.switch("--compile", "HEADLESS_COMPILE", "compile the transformers when a model is loaded")
+    engine.value(
+        "--cache-dir",
+        "HEADLESS_CACHE_DIR",
+        "keep compiled kernels and prompts' embeddings in this folder between runs",
+        metavar="DIR",
     )
     engine.value("--device", "HEADLESS_DEVICE", "auto, cpu, cuda or cuda:N", metavar="DEVICE", default="auto")
     engine.value(

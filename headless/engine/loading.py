@@ -11,6 +11,8 @@ from typing import Any, Final
 
 import torch
 
+from headless.engine.attention import NATIVE, choose_attention, set_attention
+from headless.engine.compiled import compile_blocks
 from headless.engine.experts import Bakery
 from headless.engine.image_embeddings import ImageEncoder, load_image_processor
 from headless.engine.memory import Memory, Resident
@@ -61,6 +63,8 @@ class LoadOptions:
 
     debug: bool = False
     prompts: PromptCache = field(default_factory=PromptCache)
+    attention: str = "auto"
+    compile: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,7 @@ class LoadedModel:
     experts: tuple[Expert, ...]
     in_channels: int
     vae: WanVae
+    attention: str
     text: TextEncoder
     images: ImageEncoder | None
     """Only models of Wan 2.1 read embeddings of the images."""
@@ -130,6 +135,7 @@ def _load(recipe: Recipe, plan: MemoryPlan, device: torch.device, options: LoadO
             f"{files['transformer']} reads CLIP embeddings of the images, and its definition names no "
             "image_encoder. Add it under files in the configs/ file."
         )
+    attention = _prepared([parts[expert.value] for expert in experts], recipe, device, options)
     placed = _placed(recipe, plan, parts, device, options.debug)
     vae = WanVae.load(files["vae"], dtype=recipe.vae_dtype, device=device)
     if plan.tiles:
@@ -141,11 +147,29 @@ def _load(recipe: Recipe, plan: MemoryPlan, device: torch.device, options: LoadO
         experts=experts,
         in_channels=config.in_channels,
         vae=vae,
+        attention=attention,
         text=_text(recipe, placed, device, options.prompts),
         images=_images(recipe, config, placed, device),
         preview=LatentPreview.beside(files["vae"]),
         bakery=Bakery(placed, experts),
     )
+
+
+def _prepared(
+    transformers: Sequence[torch.nn.Module], recipe: Recipe, device: torch.device, options: LoadOptions
+) -> str:
+    """Choose the attention kernel and compile, both before a memory plan puts hooks on the blocks."""
+    if options.attention == "auto" and device.type == "cpu":
+        kernel = NATIVE
+    else:
+        try:
+            kernel = choose_attention(options.attention, device, recipe.dtype)
+        except ValueError as error:
+            raise UsageError(f"--attention {options.attention}: {error}. Use auto.") from error
+        set_attention(transformers, kernel)
+    if options.compile:
+        compile_blocks(transformers)
+    return kernel
 
 
 def _text(recipe: Recipe, memory: Memory, device: torch.device, cache: PromptCache) -> TextEncoder:

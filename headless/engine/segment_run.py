@@ -211,6 +211,7 @@ class SegmentRun:
             "device": str(self._device),
             "dtype": str(recipe.dtype).removeprefix("torch."),
             "vae_dtype": str(recipe.vae_dtype).removeprefix("torch."),
+            "attention": loaded.attention,
             "svi2pro": bool(self._model_def.get("svi2pro", False)),
             "latents": latents.shape[1],
             "sequence_length": sequence_length(*latents.shape[1:]),

@@ -5,16 +5,17 @@ from __future__ import annotations
 import copy
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import structlog
 import torch
 
 from headless.engine.allocator import Allocator, DeviceAllocator
-from headless.engine.failures import RanOut
+from headless.engine.compiled import keep_compiled, warm_up
+from headless.engine.failures import RanOut, memory_reported
 from headless.engine.ladder import Ladder
 from headless.engine.loading import LoadedModel, LoadOptions, make_recipe
 from headless.engine.plans import check_plan
@@ -24,6 +25,10 @@ from headless.errors import UsageError
 from headless.ports import ModelRegistry
 from headless.segment import EngineListener, Generation, SegmentRequest
 from headless.task import Phase
+from wan2gp_patch.frames import latent_count
+
+USUAL_SIZE: Final = {"height": 480, "width": 832}
+USUAL_FRAMES: Final = 81
 
 log = structlog.get_logger(__name__)
 
@@ -33,7 +38,8 @@ class WanEngine:
 
     `folders` are searched in this order for the files that definitions name. `device` is `auto`, `cpu`,
     `cuda` or `cuda:N`; `memory` is one of `plans.ASKABLE`. `cache` is a folder that
-    keeps prompts' embeddings between runs. Raises `UsageError`.
+    keeps prompts' embeddings and compiled blocks between runs; `attention` is one of `attention.ASKABLE`.
+    With `compile_blocks` a model is warmed up, at its usual size, when it is loaded. Raises `UsageError`.
     """
 
     def __init__(
@@ -45,13 +51,19 @@ class WanEngine:
         memory: str = "auto",
         debug: bool = False,
         cache: Path | None = None,
+        attention: str = "auto",
+        compile_blocks: bool = False,
         allocator: Allocator | None = None,
     ) -> None:
         self._registry = registry
         self._folders = tuple(folders)
         self._device = pick_device(device)
         check_plan(memory, self._device)
-        options = LoadOptions(debug, PromptCache(None if cache is None else cache / "prompts"))
+        prompts = PromptCache(None if cache is None else cache / "prompts")
+        options = LoadOptions(debug, prompts, attention, compile_blocks)
+        if cache is not None:
+            keep_compiled(cache / "compiled")
+        self._compile = compile_blocks
         self._ladder = Ladder(memory, self._device, allocator or DeviceAllocator(self._device), options)
         self._model: str | None = None
         self._switch: dict[str, Any] | None = None
@@ -83,6 +95,8 @@ class WanEngine:
             before, self._model, self._model_def = self.loaded_model, None, {}
             began = time.perf_counter()
             self._ladder.load(recipe)
+            if self._compile:
+                self._warm_up(definition.get("settings", {}))
             self._switch = {"from": before, "to": model, "seconds": round(time.perf_counter() - began, 4)}
             log.info(
                 "model loaded",
@@ -113,6 +127,24 @@ class WanEngine:
             # Outside the clause: the error's traceback would keep the run's tensors alive.
             del run
             listener.on_phase(Phase.LOADING)
+            self._ladder.step_down(doing)
+
+    @torch.inference_mode()
+    def _warm_up(self, settings: Mapping[str, Any]) -> None:
+        # In inference mode from the first, as in a run: the compiler tells weights apart by where they came.
+        size = {name: int(settings.get(name, usual)) // 8 for name, usual in USUAL_SIZE.items()}
+        frames = latent_count(int(settings.get("num_frames", USUAL_FRAMES)))
+        while True:
+            loaded = self._ladder.loaded
+            try:
+                with memory_reported(lambda: "warming up", loaded.plan):
+                    self._ladder.allocator.begin("warming up")
+                    for expert in loaded.experts:
+                        warm_up(loaded.memory.use(expert.value), frames=frames, **size)
+                return
+            except RanOut as failure:
+                doing = failure.doing
+            del loaded
             self._ladder.step_down(doing)
 
     def _in_memory(self) -> LoadedModel:

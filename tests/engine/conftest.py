@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from headless.engine.wan import WanEngine
 from headless.segment import Clip, Generation, Picture, SegmentRequest
@@ -35,6 +36,30 @@ class Heard:
         if preview is not None:
             self.previews.append(preview())
         self.on(f"step {step}")
+
+
+@dataclass
+class ScriptedAllocator:
+    """An `Allocator` whose memory runs out at these points, in this order, once each."""
+
+    script: list[str]
+    room: int | None = None
+    begun: list[str] = field(default_factory=list)
+
+    def free(self) -> int | None:
+        return self.room
+
+    def begin(self, point: str) -> None:
+        self.begun.append(point)
+        if self.script and point == self.script[0]:
+            self.script.pop(0)
+            raise torch.OutOfMemoryError(f"scripted: {point}")
+
+    def peak(self) -> int | None:
+        return len(self.begun)
+
+    def reset(self) -> None:
+        self.begun.append("reset")
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
@@ -16,33 +15,9 @@ from headless.errors import Cancelled, OutOfMemory
 from headless.segment import Clip
 from headless.task import Phase
 from models.registry import Registry
-from tests.engine.conftest import ROOT, Heard, frames_of, picture, request
+from tests.engine.conftest import ROOT, Heard, ScriptedAllocator, frames_of, picture, request
 
 ASKED = request(end_image=picture(32, 32), start_image=picture(32, 32), width=32, height=32, num_frames=5)
-
-
-@dataclass
-class ScriptedAllocator:
-    """An `Allocator` whose memory runs out at these points, in this order, once each."""
-
-    script: list[str]
-    room: int | None = None
-    begun: list[str] = field(default_factory=list)
-
-    def free(self) -> int | None:
-        return self.room
-
-    def begin(self, point: str) -> None:
-        self.begun.append(point)
-        if self.script and point == self.script[0]:
-            self.script.pop(0)
-            raise torch.OutOfMemoryError(f"scripted: {point}")
-
-    def peak(self) -> int | None:
-        return len(self.begun)
-
-    def reset(self) -> None:
-        self.begun.append("reset")
 
 
 def engine_with(

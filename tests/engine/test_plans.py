@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from headless.engine import plans
+from headless.engine import attention, plans
 from headless.engine.plans import ASKABLE, WORKING_BYTES, MemoryPlan, check_plan, choose_plan, rungs_below
 from headless.errors import UsageError
 from headless.settings import MEMORY_PLANS
+from headless.worker_options import ATTENTION_KERNELS
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 GB = 10**9
@@ -68,3 +69,4 @@ def test_every_other_plan_runs_everywhere(plan: str) -> None:
 
 def test_the_command_line_knows_every_plan() -> None:
     assert MEMORY_PLANS == ASKABLE
+    assert attention.ASKABLE == ATTENTION_KERNELS
