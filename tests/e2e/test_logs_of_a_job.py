@@ -83,7 +83,7 @@ def test_the_video_of_the_tiny_model_says_how_it_was_made(debug: Logged) -> None
     assert (told["seed"], told["model"]) == (7, "wan_tiny_i2v")
     assert {"engine", "torch", "diffusers", "transformers", "headless", "device"} <= set(told["versions"])
     assert result["engine"]["svi2pro"] is True
-    assert set(result["scores"]) == {"start", "end", "last"}
+    assert {"start", "end", "last"} < set(result["scores"])
     assert result["scores"]["end"]["frame"] == "dropped"
 
 
