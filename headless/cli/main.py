@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -35,6 +36,7 @@ exit status: 0 done (or queued, without --wait), 1 failed, 2 bad use, 130 cancel
 
 def main(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> int:
     """Run one command and return its exit status."""
+    _print_anything()
     try:
         arguments = _parser(environ).parse_args(argv)
         status_code: int = arguments.run(arguments, environ)
@@ -66,6 +68,12 @@ def _parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
 def _no_command(parser: argparse.ArgumentParser) -> NoReturn:
     parser.print_help(sys.stderr)
     raise UsageError("Name a COMMAND.")
+
+
+def _print_anything() -> None:
+    """What the terminal's encoding lacks is written as an escape, as it always is on stderr."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _forget_stdout() -> None:

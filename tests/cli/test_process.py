@@ -114,3 +114,13 @@ def test_results_go_to_stdout_and_errors_to_stderr(terminal: Terminal) -> None:
     done = headless("status", "nobody", env=terminal.environ)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "headless: There is no task 'nobody' in this queue. `list` shows those there are.\n"
+
+
+def test_a_terminal_without_unicode_gets_escapes(terminal: Terminal) -> None:
+    task = terminal.place.enqueue(terminal.place.job(prompt="雪"))
+    for command in ("plan", "status"):
+        more = ("--json",) if command == "status" else ()
+        where = ("--local", str(terminal.place.local))
+        told = headless(command, *where, task, *more, env={"PYTHONIOENCODING": "ascii"})
+        assert told.returncode == 0, told.stderr
+        assert "\\u96ea" in told.stdout
