@@ -94,9 +94,9 @@ def read_options(argv: Sequence[str]) -> SoakOptions:
     )
     add(
         "--folder",
-        type=Path,
+        type=_new_folder,
         metavar="DIR",
-        help="where queue and logs lie (default: a temporary folder, removed if all is well)",
+        help="a new folder for queue and logs (default: a temporary one, removed if all is well)",
     )
     return SoakOptions(**vars(parser.parse_args(argv)))
 
@@ -113,3 +113,10 @@ def _positive(text: str) -> float:
     if not 0 < value <= 1_000_000:
         raise argparse.ArgumentTypeError(f"{value:g} is not a number above 0")
     return value
+
+
+def _new_folder(text: str) -> Path:
+    folder = Path(text)
+    if folder.exists():
+        raise argparse.ArgumentTypeError(f"{text} is there already; name a new folder")
+    return folder

@@ -56,7 +56,14 @@ def test_the_usual_soak_is_a_large_one() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [("--workers", "0"), ("--jobs", "many"), ("--seconds", "-1"), ("--backend", "redis")]
+    "wrong",
+    [
+        ("--workers", "0"),
+        ("--jobs", "many"),
+        ("--seconds", "-1"),
+        ("--backend", "redis"),
+        ("--folder", str(Path(__file__).parent)),
+    ],
 )
 def test_wrong_options_are_refused(capsys: pytest.CaptureFixture[str], wrong: tuple[str, str]) -> None:
     with pytest.raises(SystemExit) as left:
