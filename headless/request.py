@@ -74,7 +74,9 @@ def segment_inputs(
     return replace(made, adjustments=tuple(adjustments))
 
 
-def build_request(plan: Plan, inputs: SegmentInputs, sampled: Path | None = None) -> SegmentRequest:
+def build_request(
+    plan: Plan, inputs: SegmentInputs, sampled: Path | None = None, *, strict: bool = False
+) -> SegmentRequest:
     """The one segment of a plan, complete. `sampled`: its latents, where an earlier attempt left them."""
     segment = plan.segments[0]
     return SegmentRequest(
@@ -110,6 +112,7 @@ def build_request(plan: Plan, inputs: SegmentInputs, sampled: Path | None = None
         phase_guidance=plan.phase_guidance,
         high_noise_phases=plan.high_noise_phases,
         solver=plan.solver,
+        strict=strict,
     )
 
 

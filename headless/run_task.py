@@ -111,6 +111,7 @@ class TaskRun:
         self._segment = segment_inputs(self._plan, self._inputs, loras, self.listener.check)
         self._checks = OutputChecks(self._plan, self._segment.pictures)
         self._files = self._folder / "out"
+        self._files.mkdir()
         if self._params.strict:
             refuse_adjustments(self._segment.adjustments)
         log.info("planned", model=self._plan.model, seed=self._plan.seed, frames=self._plan.num_frames)
@@ -139,7 +140,7 @@ class TaskRun:
         s = self._services
         digest = input_hash(self._plan, self._inputs, self._segment, s.engine)
         sampled = self._checkpoints.find(0, digest)
-        request = build_request(self._plan, self._segment, sampled)
+        request = build_request(self._plan, self._segment, sampled, strict=self._params.strict)
         self.listener.expect(forecast.expect(request))
         try:
             generation = s.engine.generate(request, self.listener)
@@ -217,7 +218,7 @@ class TaskRun:
         versions = self._services.engine.versions()
         told = metadata(self._plan, self.claim, generation, self._inputs, versions)
         files = self._files
-        files.mkdir()
+        files.mkdir(exist_ok=True)  # Gone with a clip that was refused.
         meter = self._checks.meter(generation)
         size = {"width": generation.width, "height": generation.height}
         with contextlib.ExitStack() as stack:
@@ -227,10 +228,10 @@ class TaskRun:
             encoder = stack.enter_context(WriteBehind(video.write))
             with WriteBehind(meter.offer) as measuring:
                 kept = write_frames(generation, encoder.write, self.listener, measuring.write)
+                if generation.save_handoff is not None:  # While the last frame is measured.
+                    generation.save_handoff(files / LATENTS_FILE)
             self.listener.on_phase(Phase.CHECKING)
             self._checks.judge(self._plan.seed, kept, generation, meter)
-            if generation.save_handoff is not None:
-                generation.save_handoff(files / LATENTS_FILE)
             return Made(_without_engine(generation), kept, meter, files, versions, stack.pop_all())
 
 

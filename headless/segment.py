@@ -77,6 +77,8 @@ class SegmentRequest:
     phase_guidance: tuple[float, ...] | None = None
     high_noise_phases: int | None = None
     solver: str = "unipc"
+    strict: bool = False
+    """Nothing may be adjusted: what the conditioning would change is refused before anything is sampled."""
 
 
 class EngineListener(Protocol):

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from headless.engine.handoff import load_latents
 from headless.errors import BadParams
+from headless.planning.ledger import refuse_adjustments
 from headless.segment import Clip, SegmentRequest
 from models.vae import WanVae
 from wan2gp_patch.adjustment import Adjustment
@@ -62,7 +63,10 @@ def condition(
         new_frames(request.num_frames, conditioned.continuation)
     except ConditioningError as error:
         raise BadParams(str(error)) from error
-    return replace(conditioned, adjustments=_in_words_of_the_task(conditioned.adjustments, request))
+    adjustments = _in_words_of_the_task(conditioned.adjustments, request)
+    if request.strict:
+        refuse_adjustments(adjustments)
+    return replace(conditioned, adjustments=adjustments)
 
 
 def _in_words_of_the_task(

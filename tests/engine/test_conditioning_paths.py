@@ -16,6 +16,7 @@ from headless.engine.handoff import save_latents
 from headless.engine.wan import WanEngine
 from headless.errors import BadInput, BadParams
 from headless.segment import SegmentRequest
+from headless.task import Phase
 from models.vae import WanVae
 from tests.engine.conftest import ROOT, Heard, frames_of, picture, request
 from wan2gp_patch.frames import Continuation, EndFrameMode
@@ -168,6 +169,16 @@ def test_what_is_reported_has_the_names_of_the_task(vae: WanVae) -> None:
     }
     for field, asked in reported.items():
         assert [entry.field for entry in conditioned(vae, SVI, asked).adjustments] == [field]
+
+
+def test_strict_refuses_a_change_before_anything_is_sampled(engine: WanEngine) -> None:
+    """Minutes of a GPU are not spent on a clip that is refused afterwards."""
+    heard = Heard()
+    short = request(model="wan_tiny_i2v_svi2pro", prefix=video(8), num_frames=17, strict=True)
+    with pytest.raises(BadParams, match=r"motion_latent_count is 1 and would become 0: .*8 frames and 9 are"):
+        engine.generate(short, heard)
+    assert (heard.steps, Phase.DENOISING in heard.phases) == ([], False)
+    assert engine.generate(replace(short, prefix=video(9)), heard).adjustments == ()
 
 
 def test_svi_from_latents_towards_an_end_image(vae: WanVae, tmp_path: Path) -> None:
