@@ -101,10 +101,13 @@ def test_ctrl_c_while_waiting_leaves_with_130(terminal: Terminal) -> None:
         text=True,
     ) as waiting:
         assert waiting.stderr is not None
-        lines = [waiting.stderr.readline() for _ in range(2)]
-        assert lines[1] == "queued, place 1\n"
-        waiting.send_signal(signal.SIGINT)
-        _, rest = waiting.communicate(timeout=PATIENCE)
+        try:
+            lines = [waiting.stderr.readline() for _ in range(2)]
+            assert lines[1] == "queued, place 1\n"
+            waiting.send_signal(signal.SIGINT)
+            _, rest = waiting.communicate(timeout=PATIENCE)
+        finally:
+            waiting.kill()
         assert waiting.returncode == 130
     assert "the task goes on" in rest
     assert "Traceback" not in rest
