@@ -111,9 +111,12 @@ class OutputChecks:
                 told[name]["frame"] = "last" if generation.end_frame() is None else "dropped"
         return told | meter.scores().as_json() | {"not_finite_frames": generation.not_finite()}
 
-    def warnings(self, meter: ClipMeter) -> tuple[str, ...]:
+    def warnings(self, generation: Generation, meter: ClipMeter) -> tuple[str, ...]:
         """What is worth telling the user of a clip that is published."""
-        return warnings(meter.scores(), self._limits)
+        told = warnings(meter.scores(), self._limits)
+        if bad := generation.not_finite():
+            told = (f"{bad} frames hold numbers that are not finite", *told)
+        return told
 
     def told(self, generation: Generation, meter: ClipMeter, refused: Refusal | None) -> dict[str, Any]:
         """What the result says about the checks: which passed, which did not apply and why, and the clip

@@ -189,7 +189,7 @@ class TaskRun:
         quality = {
             "scores": checks.scores(made.kept, generation, made.meter),
             "checks": checks.told(generation, made.meter, self._refused),
-            "warnings": list(checks.warnings(made.meter)),
+            "warnings": list(checks.warnings(generation, made.meter)),
         }
         for warning in quality["warnings"]:
             log.warning("a flaw that is no reason to refuse the clip", flaw=warning)
