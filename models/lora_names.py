@@ -50,6 +50,7 @@ _PARTS: Final = (
     (re.compile(r"\.lokr_w2_b$"), "weight", Part.W2_B),
 )
 
+_BLOCK: Final = re.compile(r"^blocks\.\d+\.")
 _TO_WAN: Final = (
     (r"^condition_embedder\.time_embedder\.linear_1$", "time_embedding.0"),
     (r"^condition_embedder\.time_embedder\.linear_2$", "time_embedding.2"),
@@ -77,10 +78,22 @@ _TO_WAN: Final = (
 def module_names(parameters: Iterable[str]) -> Mapping[str, str]:
     """Every spelling of a module that owns one of the parameters -> its name in diffusers' spelling."""
     names: dict[str, str] = {}
+    spelt: dict[str, str] = {}
     for module in dict.fromkeys(parameter.rpartition(".")[0] for parameter in parameters):
-        for spelling in (module, wan_module(module)):
+        for spelling in (module, _spelt(module, spelt)):
             names[spelling] = names[spelling.replace(".", "_")] = module
     return names
+
+
+def _spelt(module: str, known: dict[str, str]) -> str:
+    """`wan_module`, asked once for the layers of the same kind in all blocks; `known` remembers."""
+    block = _BLOCK.match(module)
+    if block is None:
+        return wan_module(module)
+    layer = module[block.end() :]
+    if layer not in known:
+        known[layer] = wan_module(f"blocks.0.{layer}").removeprefix("blocks.0.")
+    return f"{block[0]}{known[layer]}"
 
 
 def wan_module(module: str) -> str:
