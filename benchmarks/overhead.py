@@ -47,7 +47,7 @@ from headless.task import NewTask, TaskStatus  # noqa: E402
 
 TARGET = 1.05
 WARM_UP = 2
-WIDTH, HEIGHT, FRAMES = 64, 64, 5
+WIDTH, HEIGHT, FRAMES = 192, 64, 5
 PICTURE = "inputs/local/start.png"
 
 
