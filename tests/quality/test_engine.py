@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -52,6 +52,17 @@ def _with_bad_pixels(
     monkeypatch: pytest.MonkeyPatch, frames: set[int], value: float, decodes: int = 99
 ) -> None:
     """Have one pixel of those decoded frames be `value`, in the first `decodes` clips."""
+
+    def spoil(frame: Tensor) -> None:
+        frame[1, 3, 5] = value
+
+    _with_frames(monkeypatch, frames, spoil, decodes)
+
+
+def _with_frames(
+    monkeypatch: pytest.MonkeyPatch, frames: set[int], spoil: Callable[[Tensor], None], decodes: int = 99
+) -> None:
+    """Have those decoded frames, [3, H, W], spoilt in the first `decodes` clips."""
     decode, left = WanVae.decode_chunks, iter(range(decodes))
 
     def spoilt(self: WanVae, latents: Tensor, end_frame: bool = False) -> Iterator[Tensor]:
@@ -60,7 +71,7 @@ def _with_bad_pixels(
             chunk = decoded.clone()
             for index in range(chunk.shape[1]):
                 if spoils and number in frames:
-                    chunk[1, index, 3, 5] = value
+                    spoil(chunk[:, index])
                 number += 1
             yield chunk
 
@@ -121,3 +132,27 @@ def test_a_worker_refuses_nan_twice(place: Place, monkeypatch: pytest.MonkeyPatc
     assert (view.status.value, view.error_class) == ("Failed", "BAD_OUTPUT")
     assert view.error_message is not None
     assert "finite: 2 of its frames hold numbers that are not finite" in view.error_message
+
+
+def _noise(frame: Tensor) -> None:
+    frame.copy_(torch.rand(frame.shape, generator=torch.Generator().manual_seed(1)) * 2 - 1)
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "failed"), [({9}, "end"), ({8}, None), ({0}, "start"), (set(), None)], ids=str
+)
+def test_in_extra_latent_the_dropped_frame_is_the_end(
+    place: Place, monkeypatch: pytest.MonkeyPatch, spoilt: set[int], failed: str | None
+) -> None:
+    """Of 9 frames and one more, 8 is the last that is shown, and 9 stands for the end image."""
+    _with_frames(monkeypatch, spoilt, _noise, decodes=1)
+    task = place.enqueue(
+        place.job(output_checks=True, end_image=place.picture(seed=3), num_frames=9, steps=4)
+    )
+    assert place.work(engine="wan") == 0
+    result = place.result(task)
+    refused = result["checks"].get("refused", {"failed": []})["failed"]
+    assert [entry["check"] for entry in refused] == ([] if failed is None else [failed])
+    assert result["scores"]["end"]["frame"] == "dropped"
+    assert result["checks"]["passed"] == ["finite", "black", "grey", "frozen", "start", "end"]
+    assert (result["scores"]["last"]["ssim"] < 0.2) == (spoilt == {8})

@@ -17,6 +17,7 @@ from headless.quality.frame_look import colour_step, difference, look_at
 from headless.quality.runs import longest_run, longest_share
 from headless.quality.seam import seam
 from headless.quality.thresholds import Thresholds, load_thresholds
+from headless.quality.verdict import warnings
 from headless.segment import Picture
 from tests.tools.quality_clips import CLIPS, flat, moving, picture, scene
 
@@ -207,3 +208,22 @@ def test_drift_needs_a_frame() -> None:
 def test_scores_are_plain_json(name: str, limits: Thresholds) -> None:
     told = measure(CLIPS[name](), limits, head=2, anchor=flat(90)).as_json()
     assert json.loads(json.dumps(told, allow_nan=False)) == told
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("moving", []),
+        ("flash of black", []),
+        ("grey tail", ["4 frames in a row are plain grey"]),
+        ("frozen tail", ["11 frames in a row are frozen"]),
+        ("jump", ["the clip jumps where it begins", "the colours jump where the clip begins"]),
+        ("colour jump", ["the colours jump where the clip begins"]),
+        ("drifting", ["Delta E away from its anchor"]),
+    ],
+)
+def test_what_is_worth_a_warning(name: str, says: list[str], limits: Thresholds) -> None:
+    head = 9 if "jump" in name else 0
+    told = warnings(measure(CLIPS[name](), limits, head=head, anchor=picture(scene())), limits)
+    assert len(told) == len(says)
+    assert all(part in line for part, line in zip(says, told, strict=True))

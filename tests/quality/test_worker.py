@@ -153,6 +153,14 @@ def test_a_clip_may_end_as_black_as_its_end_image(place: Place) -> None:
     assert place.result(task)["checks"]["not_applied"] == {"black": "end_image is black itself"}
 
 
+def test_a_clip_that_continues_black_may_be_black(place: Place) -> None:
+    first = place.enqueue(_job(place, "[fault black]", svi2pro=True, end_image=None, output_checks=False))
+    changes = {"svi2pro": True, "end_image": None, "continue_from": first, "num_frames": 17}
+    second = place.enqueue(_job(place, "[fault black]", **changes), dependant_on=(first,))
+    assert place.work() == 0
+    assert "With seed 7, frozen: " in _refused(place, second)
+
+
 def test_a_clip_may_be_as_grey_as_its_start_image(place: Place) -> None:
     grey = place.store(_flat(place, 127))
     task = place.enqueue(_job(place, "", start_image=grey))
