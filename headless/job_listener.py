@@ -94,6 +94,11 @@ class JobListener:
         """Report that nothing is left to do before the engine."""
         self._lease.report(Progress(self._phase, percent=_SPAN[self._phase][1], waiting=True))
 
+    def make_known(self) -> None:
+        """Wait until the queue knows that the task is with the engine and is no bystander any more."""
+        if not self._lease.make_known():
+            log.warning("the queue has not heard yet that the task is with the engine; going on")
+
     def expect(self, expected: Expected) -> None:
         """Take note of what the engine is about to need."""
         self._decoding = expected.decoding

@@ -54,6 +54,7 @@ class Lease:
         self._progress = Progress(Phase.CLAIMED)
         self._sent = self._progress
         self._sent_at = clock.monotonic()
+        self._known: Progress | None = self._progress
         self._answer = RenewAnswer.OK
         self._closing = False
         context = contextvars.copy_context()
@@ -91,6 +92,18 @@ class Lease:
         with self._changed:
             self._progress = replace(self._progress, preview_key=key)
 
+    def make_known(self) -> bool:
+        """Wait until the queue has heard whether the task waits for the engine, and say whether it has.
+
+        Waits for a third of the lease at most.
+        """
+        with self._changed:
+            return self._changed.wait_for(self._is_known, self._interval)
+
+    def _is_known(self) -> bool:
+        known = self._known is not None and self._known.waiting == self._progress.waiting
+        return known or self._answer is RenewAnswer.LOST
+
     def check(self) -> None:
         """Raise `Cancelled` or `LeaseLost` if the queue said so."""
         match self._answer:
@@ -123,17 +136,20 @@ class Lease:
                 if not self._worth_sending() and self._sent_at + self._interval > self._clock.monotonic():
                     continue
                 progress, began = self._progress, self._clock.monotonic()
+                self._known = None
             self._renew(progress, began)
             if self._answer is RenewAnswer.LOST:
                 return
 
     def _renew(self, progress: Progress, began: float) -> None:
+        known = None
         quiet = self._watchdog.stalled_for() if self._watchdog else None
         if quiet is not None:
             log.error("the engine hangs: it has said nothing for too long", seconds=round(quiet))
             progress = replace(progress, stalled=True)
         try:
             answer = self._queue.renew(self._claim.task_id, self._claim.attempt, progress)
+            known = progress
         except HeadlessError as error:
             log.warning("lease not renewed, trying again", error=error.message)
             answer = self._answer
@@ -145,6 +161,7 @@ class Lease:
             self._on_stalled()
         self._on_beat()
         with self._changed:
-            self._sent, self._sent_at = progress, began
+            self._sent, self._sent_at, self._known = progress, began, known
             if self._answer is not RenewAnswer.CANCEL or answer is RenewAnswer.LOST:
                 self._answer = answer
+            self._changed.notify_all()

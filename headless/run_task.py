@@ -125,6 +125,9 @@ class TaskRun:
         """
         s = self._services
         self.listener.on_phase(Phase.LOADING)
+        if self.claim.attempt > 1:
+            # An attempt that kills its worker at once, every time, would pass for a bystander for ever.
+            self.listener.make_known()
         s.engine.load(self._plan.model, self.listener)
         with self._patched_definition():
             made = self._clip(forecast)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -152,3 +153,41 @@ def test_a_bug_in_a_renewal_does_not_end_the_renewals(
         lease.report(Progress(Phase.ENCODING))
         queue.wait_for_renewals(2)
         lease.check()
+
+
+def test_the_engine_can_wait_until_the_queue_knows_who_has_it(
+    queue: SignallingQueue, clock: FakeClock
+) -> None:
+    claim = queue.claimed()
+    queue.lease_seconds = 60
+    with Lease(queue, claim, clock) as lease:
+        lease.report(Progress(Phase.FETCHING, percent=5, waiting=True))
+        queue.wait_for_renewals(1)
+        lease.report(Progress(Phase.LOADING, percent=5))
+        assert lease.make_known()
+        view = queue.get(claim.task_id)
+        assert view is not None
+        assert (view.phase, view.progress.get("waiting")) == ("loading", None)
+
+
+def test_a_queue_that_does_not_answer_does_not_keep_the_engine(
+    queue: SignallingQueue, clock: FakeClock
+) -> None:
+    with Lease(queue, queue.claimed(), clock) as lease:
+        lease.report(Progress(Phase.FETCHING, percent=5, waiting=True))
+        queue.wait_for_renewals(1)
+        queue.out_of_reach = True
+        lease.report(Progress(Phase.LOADING, percent=5))
+        assert not lease.make_known()
+
+
+def test_a_lost_task_does_not_keep_the_engine(queue: SignallingQueue, clock: FakeClock) -> None:
+    claim = queue.claimed()
+    queue.cancel(claim.task_id)
+    with Lease(queue, replace(claim, attempt=99, lease_seconds=600), clock) as lease:
+        lease.report(Progress(Phase.FETCHING, percent=5, waiting=True))
+        queue.wait_for_renewals(1)
+        lease.report(Progress(Phase.LOADING, percent=5))
+        assert lease.make_known()
+        with pytest.raises(LeaseLost):
+            lease.check()
