@@ -30,8 +30,8 @@ ENV PYTHONUNBUFFERED=1 \
     HEADLESS_MODELS_DIR=/models \
     HEADLESS_WORK_DIR=/cache/work \
     HEADLESS_HEALTH_FILE=/tmp/alive \
+    HEADLESS_CACHE_DIR=/cache \
     HF_HOME=/cache/huggingface \
-    TORCHINDUCTOR_CACHE_DIR=/cache/inductor \
     NVIDIA_VISIBLE_DEVICES=all \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility
 

@@ -62,6 +62,7 @@ def test_the_unit_writes_where_it_may() -> None:
     assert settings.work_dir is not None
     assert settings.health_file is not None
     assert settings.work_dir.is_relative_to(f"/var/lib/{unit('StateDirectory')[0]}")
+    assert settings.cache_dir == Path("/var/cache", unit("CacheDirectory")[0])
     assert settings.health_file.parent == Path("/run", unit("RuntimeDirectory")[0].replace("%i", "1"))
 
 

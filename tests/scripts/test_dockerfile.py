@@ -82,10 +82,12 @@ def test_models_and_caches_are_volumes_and_the_health_file_is_not_on_one() -> No
     assert all(str(volume) in made[0] for volume in IMAGE.volumes)
 
 
-def test_finished_results_wait_on_a_volume() -> None:
+def test_finished_results_and_caches_are_on_a_volume() -> None:
     settings = worker_settings(["--local", "queue"], IMAGE.environment)
-    assert settings.work_dir is not None
-    assert set(settings.work_dir.parents) & {Path(volume) for volume in IMAGE.volumes}
+    volumes = {Path(volume) for volume in IMAGE.volumes}
+    for folder in (settings.work_dir, settings.cache_dir):
+        assert folder is not None
+        assert {folder, *folder.parents} & volumes
 
 
 def test_signals_reach_the_worker() -> None:
