@@ -21,7 +21,7 @@ class Allocator(Protocol):
         """
 
     def peak(self) -> int | None:
-        """The most bytes that were taken at once since the run's first `begin`; None if nobody counts."""
+        """The most bytes that were taken at once since the last `reset`; None if nobody counts."""
 
     def reset(self) -> None:
         """Give back what is not in use, and count peaks anew."""

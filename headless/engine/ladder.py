@@ -99,12 +99,14 @@ class Ladder:
             with memory_reported(lambda: "loading", plan):
                 self.allocator.begin("loading")
                 self._loaded = load_model(recipe, plan, self._device, self._options)
+            return True
         except RanOut:
-            return False
-        return True
+            pass
+        # Outside the clause: the error's traceback holds what was loaded so far.
+        self.allocator.reset()
+        return False
 
     def _below(self, plan: MemoryPlan, doing: str) -> MemoryPlan:
-        self.allocator.reset()
         rungs = rungs_below(plan)
         if not rungs:
             tried = dict.fromkeys([*(step.above.value for step in self.steps_down), plan.value])

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -136,7 +135,7 @@ def _load(recipe: Recipe, plan: MemoryPlan, device: torch.device, options: LoadO
             "image_encoder. Add it under files in the configs/ file."
         )
     attention = _prepared([parts[expert.value] for expert in experts], recipe, device, options)
-    placed = _placed(recipe, plan, parts, device, options.debug)
+    placed = _placed(recipe, plan, parts, device, options)
     vae = WanVae.load(files["vae"], dtype=recipe.vae_dtype, device=device)
     if plan.tiles:
         vae.module.enable_tiling()
@@ -183,7 +182,11 @@ def _text(recipe: Recipe, memory: Memory, device: torch.device, cache: PromptCac
 
 
 def _placed(
-    recipe: Recipe, plan: MemoryPlan, parts: dict[str, torch.nn.Module], device: torch.device, debug: bool
+    recipe: Recipe,
+    plan: MemoryPlan,
+    parts: dict[str, torch.nn.Module],
+    device: torch.device,
+    options: LoadOptions,
 ) -> Memory:
     if plan is MemoryPlan.RESIDENT:
         return Resident(parts, device)
@@ -191,8 +194,14 @@ def _placed(
         return Swap(parts, device)
     if plan.profile is None:
         return Stream(parts, device)
-    again = partial(_load_part, recipe, device=torch.device("cpu"))
-    return Mmgp(parts, device, plan.profile, import_mmgp(debug), again)
+
+    def again(part: str) -> torch.nn.Module:
+        module = _load_part(recipe, part, torch.device("cpu"))
+        if part in tuple(Expert):
+            _prepared([module], recipe, device, options)
+        return module
+
+    return Mmgp(parts, device, plan.profile, import_mmgp(options.debug), again)
 
 
 def _part_files(recipe: Recipe) -> dict[str, Path]:

@@ -17,7 +17,7 @@ from headless.task import Phase
 from models.registry import Registry
 from tests.engine.conftest import ROOT, Heard, ScriptedAllocator, frames_of, picture, request
 
-ASKED = request(end_image=picture(32, 32), start_image=picture(32, 32), width=32, height=32, num_frames=5)
+ASKED = request(end_image=picture(16, 16), start_image=picture(16, 16), width=16, height=16, num_frames=5)
 
 
 def engine_with(

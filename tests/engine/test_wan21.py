@@ -78,7 +78,14 @@ def make(tmp_path: Path) -> Make:
 
 
 def asked_for(**changes: Any) -> SegmentRequest:
-    small = {"model": "other", "width": 32, "height": 32, "num_frames": 5, "end_frame_mode": "in_chunk"}
+    small = {
+        "model": "other",
+        "width": 32,
+        "height": 32,
+        "num_frames": 5,
+        "steps": 2,
+        "end_frame_mode": "in_chunk",
+    }
     return request(**{**small, "start_image": picture(32, 32), **changes})
 
 
@@ -248,7 +255,7 @@ def test_preprocessing_that_no_definition_names_is_clips_own(make: Make) -> None
 @pytest.mark.parametrize("experts", [1, 2])
 def test_text_to_video(make: Make, tmp_path: Path, experts: int, guidance: float, guidance_2: float) -> None:
     engine = make(experts=experts, settings={"boundary": 875}, in_channels=16)
-    asked = asked_for(start_image=None, guidance_scale=guidance, guidance_scale_2=guidance_2, steps=5)
+    asked = asked_for(start_image=None, guidance_scale=guidance, guidance_scale_2=guidance_2, steps=3)
     ours = sampled(engine, asked, tmp_path)
     loaded = engine._in_memory()
     pair = {"transformer_2": loaded.memory.module("low"), "boundary_ratio": 0.875} if experts == 2 else {}
