@@ -17,6 +17,7 @@ from headless.errors import (
     BadInput,
     BadParams,
     DiskFull,
+    Draining,
     HeadlessError,
     InternalError,
     StorageUnavailable,
@@ -239,6 +240,28 @@ def test_a_cancellation_meets_a_waiting_result(bench: Bench, left: Claim, place:
     bench.deliver_waiting()
     assert bench.outbox == []
     assert place.view(left.task_id).status is TaskStatus.CANCELLED
+
+
+def test_a_stop_during_the_upload_leaves_the_result_to_the_next_start(bench: Bench, place: Place) -> None:
+    bench.storing = lambda: Draining("the grace time is over")
+    claim = bench.claimed()
+    assert bench.run(claim).outcome is Outcome.LEFT
+    assert bench.asked == [], "neither failed nor given back: its attempt goes on"
+    assert [folder.name for folder in bench.outbox] == [f"{claim.task_id}-1"]
+    assert place.work() == 0
+    assert place.view(claim.task_id).status is TaskStatus.COMPLETE
+    assert place.view(claim.task_id).attempts == 1
+
+
+def test_a_prepared_task_that_will_not_run_is_given_back(bench: Bench, place: Place) -> None:
+    claim = bench.claimed()
+    with bench.worker() as worker:
+        run = worker.runner.prepare(claim)
+        assert not isinstance(run, Settled)
+        assert worker.runner.abandon(run).outcome is Outcome.RELEASED
+    view = place.view(claim.task_id)
+    assert (view.status, view.attempts) == (TaskStatus.QUEUED, 0)
+    assert list(bench.jobs.iterdir()) == []
 
 
 def test_an_unknown_model_to_preload_is_named(bench: Bench) -> None:
