@@ -155,6 +155,15 @@ def test_diffusers_keeps_the_alpha_in_the_metadata(
         read_lora(written(tmp_path, dialect("transformer.", pairs), metadata), shapes)
 
 
+@pytest.mark.parametrize("text", ["{", "[]", json.dumps({"r": 0, "lora_alpha": 1})])
+def test_metadata_that_says_nothing_useful_is_named(
+    tmp_path: Path, shapes: Shapes, pairs: Pairs, text: str
+) -> None:
+    path = written(tmp_path, dialect("transformer.", pairs), {"lora_adapter_metadata": text})
+    with pytest.raises(WeightsError, match="in its metadata"):
+        read_lora(path, shapes)
+
+
 def test_half_precision_and_fp8_files_are_computed_in_float32(
     tmp_path: Path, model: WanTransformer3DModel, shapes: Shapes, pairs: Pairs
 ) -> None:
@@ -212,6 +221,29 @@ WRONG: dict[str, tuple[Callable[[Tensors], Tensors], str]] = {
     ),
     "text encoder": (lambda t: t | {"lora_te1_encoder.lora_down.weight": torch.zeros(1)}, "keys are unknown"),
     "empty": (lambda t: {"blocks.0.cross_attn.norm_k_img.diff": torch.zeros(3)}, "changes no layer"),
+    "transposed": (
+        lambda t: {
+            "blocks.1.ffn.0.lora_A.weight": torch.zeros(4, 192),
+            "blocks.1.ffn.0.lora_B.weight": torch.zeros(160, 4),
+        },
+        "made for 160 x 192 numbers",
+    ),
+    "two alphas in one": (
+        lambda t: t | {"head.head.alpha": torch.zeros(2)},
+        "its alpha has 2 numbers",
+    ),
+    "nothing in it": (
+        lambda t: t | {"head.head.lora_A.weight": torch.zeros(0, 160)},
+        "a tensor without numbers",
+    ),
+    "a vector": (
+        lambda t: t | {"head.head.lora_B.weight": torch.zeros(64)},
+        "cannot be multiplied",
+    ),
+    "quantised": (
+        lambda t: t | {"head.head.lora_A.weight": torch.zeros(4, 160, dtype=torch.int8)},
+        "is quantised: .* has type I8",
+    ),
     "half lokr": (lambda t: {"blocks.0.self_attn.q.lokr_w1": torch.zeros(8, 8)}, "lokr_w1 only"),
 }
 
