@@ -192,6 +192,13 @@ def test_drift_looks_at_the_last_four_frames(limits: Thresholds) -> None:
     assert measure(clip[:-1], limits, anchor=flat(200)).drift.delta_e > 1  # type: ignore[union-attr]  # has an anchor
 
 
+def test_drift_of_many_frames_is_that_of_the_last_four() -> None:
+    looks, anchor = [look_at(flat(20 * index)) for index in range(10)], look_at(flat(90))
+    assert (
+        drift(looks, anchor).delta_e == drift(looks[-4:], anchor).delta_e != drift(looks[-5:], anchor).delta_e
+    )
+
+
 def test_drift_sees_contrast() -> None:
     anchor = look_at(picture(scene()))
     flatter = drift([look_at(picture((scene() - 128) * 0.5 + 128))], anchor)
