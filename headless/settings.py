@@ -173,12 +173,18 @@ def _optional_path(flag: str, text: str) -> Path | None:
     return _path(flag, text) if text else None
 
 
+def _machine(environ: Mapping[str, str]) -> str:
+    """The same name after a restart: two crashes on one machine are not two machines' word against a task."""
+    gpus = environ.get("CUDA_VISIBLE_DEVICES", "").replace(",", "+")
+    return f"{socket.gethostname()}-gpu{gpus}" if gpus else socket.gethostname()
+
+
 def worker_settings(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> WorkerSettings:
     """Settings of `worker.py`. Raises `UsageError`; `--help` prints the page and exits with 0."""
     a = worker_parser(environ).parse_args(argv)
     return WorkerSettings(
         connection=read_connection(a, environ),
-        worker_id=a.worker or f"{socket.gethostname()}-{os.getpid()}",
+        worker_id=a.worker or _machine(environ),
         engine=_choice("--engine", a.engine, ("wan", "fake")),
         fake_step_seconds=_number("--fake-step-seconds", a.fake_step_seconds, 0, 3600),
         device=a.device,

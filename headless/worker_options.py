@@ -41,7 +41,10 @@ def worker_parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
 def _add_running(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> None:
     run = EnvironmentOptions(parser.add_argument_group("running"), environ)
     run.value(
-        "--worker", "HEADLESS_WORKER", "name of this worker (default host name and process id)", metavar="ID"
+        "--worker",
+        "HEADLESS_WORKER",
+        "name of this worker (default: host name, and the GPUs that it may use)",
+        metavar="ID",
     )
     run.switch("--until-idle", "HEADLESS_UNTIL_IDLE", "stop when the queue is empty")
     run.switch("--once", "HEADLESS_ONCE", "run one task, then stop")

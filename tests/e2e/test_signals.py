@@ -91,11 +91,11 @@ def test_a_killed_workers_task_is_taken_over(place: Place) -> None:
 def test_a_worker_that_dies_of_its_task_leaves_it_to_another(place: Place) -> None:
     task = place.enqueue(place.job(prompt="a cat [fault kill at decoding]"))
     fine = place.enqueue(place.job())
-    with _worker(place, "--until-idle", "--lease-seconds", "0.3") as worker:
+    with _worker(place, "--until-idle", "--lease-seconds", "0.3", "--worker", "one") as worker:
         assert worker.wait() == -signal.SIGKILL
-    with _worker(place, "--until-idle", "--lease-seconds", "0.3") as worker:
+    with _worker(place, "--until-idle", "--lease-seconds", "0.3", "--worker", "two") as worker:
         assert worker.wait() in (0, -signal.SIGKILL)
-    with _worker(place, "--until-idle", "--lease-seconds", "0.3") as worker:
+    with _worker(place, "--until-idle", "--lease-seconds", "0.3", "--worker", "three") as worker:
         assert worker.wait() == 0
     view = place.view(task)
     assert (view.status, view.error_class) == (TaskStatus.FAILED, "QUARANTINED")

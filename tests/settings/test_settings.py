@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -190,3 +191,12 @@ def test_a_mistyped_option_is_bad_use(capsys: pytest.CaptureFixture[str]) -> Non
         worker_settings(["--local", "a", "--until"], {})
     assert left.value.code == 2
     assert "--until" in capsys.readouterr().err
+
+
+def test_a_worker_without_a_name_has_the_same_one_after_a_restart() -> None:
+    names = [
+        worker_settings(["--local", "queue"], environ).worker_id
+        for environ in ({}, {}, {"CUDA_VISIBLE_DEVICES": "1"}, {"CUDA_VISIBLE_DEVICES": "0,1"})
+    ]
+    host = socket.gethostname()
+    assert names == [host, host, f"{host}-gpu1", f"{host}-gpu0+1"]
