@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Mapping
 
 import pytest
 
@@ -18,8 +19,8 @@ def _long(place: Place, steps: int) -> str:
     return place.enqueue(place.job(steps=steps))
 
 
-def _worker(place: Place, *flags: str) -> Child:
-    return Child(*place.flags("--engine", "fake", *flags))
+def _worker(place: Place, *flags: str, env: Mapping[str, str] | None = None) -> Child:
+    return Child(*place.flags("--engine", "fake", *flags), env=env)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -53,6 +54,18 @@ def test_an_idle_worker_stops_at_once(place: Place) -> None:
         worker.wait_for("worker started")
         worker.send(signal.SIGTERM)
         assert worker.wait() == 0
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+def test_a_worker_that_is_still_being_imported_leaves(
+    place: Place, number: signal.Signals, status: int
+) -> None:
+    """As process 1 of a container it would not hear the signal at all without a handler of its own."""
+    sent = f"import os\nos.kill(os.getpid(), {int(number)})\n"
+    (place.folder / "structlog.py").write_text(sent, encoding="utf-8")
+    with _worker(place, env={"PYTHONPATH": str(place.folder)}) as worker:
+        assert worker.wait() == status
+        assert worker.log == ""
 
 
 def test_a_second_ctrl_c_leaves_at_once(place: Place) -> None:
