@@ -61,7 +61,7 @@ def test_a_script_can_be_started_and_stops_at_the_first_error(script: Path) -> N
 
 
 def test_the_scripts_that_are_promised_are_there() -> None:
-    promised = {"setup", "check", "test", "bench", "demo", "test-services", "try-image", "run"}
+    promised = {"setup", "check", "test", "bench", "demo", "test-services", "try-image", "soak", "run"}
     assert promised <= {script.name for script in SCRIPTS}
 
 
