@@ -6,6 +6,7 @@ Many LoRAs on the web have the same file name, so what a task has fetched lies i
 
 from __future__ import annotations
 
+import errno
 import hashlib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -91,7 +92,9 @@ def _download(lora: PlannedLora, source: LoraSource, check: Callable[[], None]) 
     except BadLora as error:
         destination.unlink(missing_ok=True)
         raise BadInput(f"loras: {error}") from error
-    except PermissionError as error:
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
         raise ModelMissing(
             f"The LoRA {redact_url(lora.name)} cannot be put into {source.folders[0]} ({error.strerror}). "
             "Make the folder writable for the worker."

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -138,11 +140,12 @@ def test_without_a_folder_of_the_users_nothing_is_fetched(source: LoraSource, se
     assert server.requests == []
 
 
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS])
 def test_a_folder_that_may_not_be_written_is_the_machines_fault(
-    source: LoraSource, server: WebServer, monkeypatch: pytest.MonkeyPatch
+    source: LoraSource, server: WebServer, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     def refuse(*_: object, **__: object) -> None:
-        raise PermissionError(13, "Permission denied")
+        raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(Path, "mkdir", refuse)
     with pytest.raises(ModelMissing, match="writable for the worker"):
