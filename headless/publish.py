@@ -13,7 +13,7 @@ from headless.errors import BadOutput
 from headless.job_listener import JobListener
 from headless.media.contact_sheet import Labelled, write_contact_sheet
 from headless.media.stills import write_poster
-from headless.media.whole_file import whole_file
+from headless.media.whole_file import remove_parts, whole_file
 from headless.ports import Storage, StoredObject
 from headless.segment import Generation, Picture
 from headless.task import Phase
@@ -120,6 +120,7 @@ class Publisher:
 
     def keep_copies(self, folder: Path, task_id: str, result: dict[str, Any]) -> None:
         """Leave the files in `folder` as `<task>.mp4`, `<task>.poster.webp` and so on, the result last."""
+        remove_parts(folder, task_id)
         local = json.loads(json.dumps(result))
         for name, (file, _) in _FILES.items():
             if name in local["files"]:

@@ -17,9 +17,10 @@ _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 def whole_file(destination: Path) -> Iterator[Path]:
     """Give a temporary path beside `destination`; rename it when the block ends, delete it on any error.
 
-    The folder is created. A lack of room raises `DiskFull`.
+    The folder is created. A lack of room raises `DiskFull`. What a killed process leaves behind begins with a
+    dot and the name, and ends in `.part`; `remove_parts` deletes it.
     """
-    partial = destination.with_name(f".{secrets.token_hex(8)}.part")
+    partial = destination.with_name(f".{destination.name}.{secrets.token_hex(4)}.part")
     with no_room_is_disk_full(destination):
         destination.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -27,6 +28,13 @@ def whole_file(destination: Path) -> Iterator[Path]:
             partial.replace(destination)
         finally:
             partial.unlink(missing_ok=True)
+
+
+def remove_parts(folder: Path, stem: str) -> None:
+    """Delete what killed processes left of files whose names begin with `stem` and a dot."""
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if path.name.startswith(f".{stem}.") and path.suffix == ".part":
+            path.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from huggingface_hub import constants
 
 from tests.cli.terminal import Said, run
 from tests.models_cli.hub_server import HubServer, Tree
@@ -26,6 +27,13 @@ ROLES = ("transformer", "transformer_2", "vae", "text_encoder", "tokenizer")
 @pytest.fixture(autouse=True)
 def _restored(process_state: None) -> None:
     """Commands set up logging."""
+
+
+@pytest.fixture(autouse=True)
+def _online(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hub of these tests is on this machine; elsewhere the tests go nowhere."""
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
 
 
 def tiny_tree() -> Tree:
