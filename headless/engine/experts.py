@@ -15,6 +15,7 @@ from headless.errors import BadParams
 from headless.segment import LoraUse
 from models.errors import WeightsError
 from models.lora import Lora, Shapes, read_lora, shapes_of
+from models.lora_inspect import guess_expert
 from models.lora_strengths import spread
 
 Identity: TypeAlias = tuple[str, int, int, int]
@@ -105,10 +106,10 @@ class Experts:
             experts = {
                 step.expert for step, key in self._keys.items() if identity in (used for used, _ in key)
             }
-            named = {expert for expert in Expert if expert.value in Path(use.name).name.lower()}
-            if len(experts) == 1 == len(named) and experts != named:
+            named = guess_expert(Path(use.name).name, {})
+            if len(experts) == 1 and named not in ("both", _one(experts)):
                 found.append(
-                    f"the LoRA {use.name} is named for the {_one(named)}-noise expert and used on the "
+                    f"the LoRA {use.name} is named for the {named}-noise expert and used on the "
                     f"{_one(experts)}-noise one only"
                 )
         return found

@@ -219,8 +219,9 @@ def test_what_cannot_be_is_named(engine: WanEngine, lora: Use, tmp_path: Path) -
 
 
 def test_the_result_names_loras_and_suspects(engine: WanEngine, lora: Use) -> None:
-    right, wrong = lora((1.0,), (0.0,), name="style_HIGH_noise"), lora((1.0,), (0.0,), name="style_low_noise")
-    details = engine.generate(request(loras=(right, wrong)), Heard()).details
+    names = ("style_HIGH_noise", "style_low_noise", "slow_motion")
+    loras = tuple(lora((1.0,), (0.0,), name=name) for name in names)
+    details = engine.generate(request(loras=loras), Heard()).details
     assert details["loras"][0] == {"name": "style_HIGH_noise.safetensors", "strengths": [[1.0], [0.0]]}
     assert details["warnings"] == [
         "the LoRA style_low_noise.safetensors is named for the low-noise expert "
