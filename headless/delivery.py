@@ -41,7 +41,10 @@ def deliver(parcel: Parcel, services: JobServices, listener: JobListener) -> Non
         with contextlib.suppress(LeaseLost):
             listener.check()
         video = parcel.result["files"]["video"]
-        return s.queue.complete(claim.task_id, claim.attempt, video["key"], video["sha256"], parcel.result)
+        report = parcel.report | {"timings": parcel.result["timings"]}
+        return s.queue.complete(
+            claim.task_id, claim.attempt, video["key"], video["sha256"], parcel.result, report
+        )
 
     if "files" not in parcel.result:
         persistently("the upload", upload, s.clock, DELIVERY_LIMIT)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from headless.loras import LoraSource
 from headless.media.fetch import FetchLimits
@@ -37,6 +38,10 @@ class JobServices:
     on_beat: Callable[[], None] = lambda: None
     stall_seconds: float = DEFAULT_FLOOR
     on_stalled: Callable[[], None] = lambda: None
+    weights: Callable[[Mapping[str, Any]], Mapping[str, str]] = lambda _: {}
+    """Fingerprints of the files that the engine loads for a model's section, by their roles."""
+    gpu_peak: Callable[[], int | None] = lambda: None
+    """The most bytes that the engine took on a GPU at once."""
     planning: ModelRegistry = field(init=False, repr=False)
     """The definitions as they were at the start: the next task is planned while `registry` is patched for the
     current one, and must not see it."""

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +22,13 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Parcel:
-    """The files of one attempt and the result that describes them. `folder` holds the files."""
+    """The files of one attempt, the result that describes them and its report. `folder` holds the files."""
 
     folder: Path
     claim: Claim
     result: dict[str, Any]
     lock: FolderLock
+    report: dict[str, Any] = field(default_factory=dict)
 
     def discard(self) -> None:
         """The queue knows: the files are no longer needed here."""
@@ -57,9 +58,12 @@ class Outbox:
         self._folder = folder
         self._queue_name = queue_name
 
-    def post(self, claim: Claim, files: Path, result: dict[str, Any]) -> Parcel:
+    def post(
+        self, claim: Claim, files: Path, result: dict[str, Any], report: dict[str, Any] | None = None
+    ) -> Parcel:
         """Move `files`, a folder on the same file system, into the outbox. Durable when it returns."""
-        record = {"queue": self._queue_name, "claim": asdict(claim) | {"params": None}, "result": result}
+        told = {"result": result, "report": report or {}}
+        record = {"queue": self._queue_name, "claim": asdict(claim) | {"params": None}, **told}
         (files / RECORD).write_text(json.dumps(record, ensure_ascii=False), encoding="utf-8")
         (files / LOCK).touch()
         for path in files.iterdir():
@@ -71,7 +75,7 @@ class Outbox:
             shutil.rmtree(target)
         files.rename(target)
         sync_folder(self._folder)
-        return Parcel(target, claim, result, lock)
+        return Parcel(target, claim, result, lock, told["report"])
 
     def waiting(self) -> Iterator[Parcel]:
         """Parcels that nobody delivers now, locked for the caller, who must `discard` or `leave` each."""
@@ -96,7 +100,7 @@ class Outbox:
             claim = Claim(**{**record["claim"], "checkpoints": (), "continued": None})
             if record["queue"] != self._queue_name:
                 return None
-            return Parcel(folder, claim, dict(record["result"]), lock)
+            return Parcel(folder, claim, dict(record["result"]), lock, dict(record.get("report", {})))
         except (OSError, ValueError, KeyError, TypeError) as error:
             log.warning("a parcel cannot be read; it stays", folder=folder.name, error=str(error))
             return None

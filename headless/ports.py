@@ -18,6 +18,7 @@ from headless.task import (
     NewTask,
     Progress,
     RenewAnswer,
+    Report,
     TaskStatus,
     TaskView,
 )
@@ -26,6 +27,8 @@ from headless.task import (
 class TaskQueue(Protocol):
     """The queue. The first six calls are a worker's and fenced; the others are a user's.
 
+    `report` is what the attempt's row keeps about the attempt, however it ends; one that cannot be stored is
+    replaced by the reason, and never a reason to refuse the call.
     Every call raises `QueueUnavailable` when the queue does not answer; `LOST` is an answer, not an error.
     """
 
@@ -45,14 +48,35 @@ class TaskQueue(Protocol):
         """Record a finished segment, so that a later attempt starts after it."""
 
     def complete(
-        self, task_id: str, attempt: int, object_key: str, sha256: str, result: Mapping[str, Json]
+        self,
+        task_id: str,
+        attempt: int,
+        object_key: str,
+        sha256: str,
+        result: Mapping[str, Json],
+        report: Report = None,
     ) -> CompleteAnswer:
         """Publish the output and finish the task, in one transaction."""
 
-    def fail(self, task_id: str, attempt: int, error_class: str, message: str, retry: bool) -> FencedAnswer:
+    def fail(
+        self,
+        task_id: str,
+        attempt: int,
+        error_class: str,
+        message: str,
+        retry: bool,
+        report: Report = None,
+    ) -> FencedAnswer:
         """Fail the attempt. With `retry` the task is queued again, later each time, up to three times."""
 
-    def release(self, task_id: str, attempt: int, reason: str, delay_seconds: float = 0.0) -> FencedAnswer:
+    def release(
+        self,
+        task_id: str,
+        attempt: int,
+        reason: str,
+        delay_seconds: float = 0.0,
+        report: Report = None,
+    ) -> FencedAnswer:
         """Give the task back; its attempt is not charged, and nobody claims it for `delay_seconds`."""
 
     def enqueue(self, task: NewTask) -> str:

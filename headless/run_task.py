@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import structlog
 
+from headless.attempt_report import AttemptReport, lora_fingerprints, peak_memory
 from headless.checkpoints import Checkpoints, input_hash
 from headless.errors import BadInput
 from headless.forecast import Forecast
@@ -68,6 +70,8 @@ class TaskRun:
         self._services = services
         self._stack = contextlib.ExitStack()
         self._refused: Refusal | None = None
+        self._known = AttemptReport()
+        self._timings: Callable[[], Mapping[str, float]] = dict
 
     def open(self) -> None:
         """Make the folder and begin to renew the lease."""
@@ -83,7 +87,12 @@ class TaskRun:
             )
             self._checkpoints = stack.enter_context(Checkpoints(s.queue, s.storage, claim, self._folder))
             self.listener = JobListener(lease, s.shutdown, previews, s.clock, watchdog)
+            self._timings = lambda: self.listener.timings
             self._stack = stack.pop_all()
+
+    def report(self) -> dict[str, Any]:
+        """What is known of this attempt by now."""
+        return self._known.as_json(self._services.engine.versions(), self._timings())
 
     def free_the_disk(self) -> None:
         """Remove the files and keep the lease: on a full disk the queue may need their room."""
@@ -107,8 +116,11 @@ class TaskRun:
             seed_source=lambda: seed_of(claim.task_id),
             image_sizes=self._inputs.sizes(),
         )
+        self._learn(plan=self._plan, inputs=self._inputs.hashes(), weights=s.weights(definition.model_def))
         loras = locate_loras(self._plan.loras, s.loras, self.listener.check)
+        self._learn(loras=lora_fingerprints(loras))
         self._segment = segment_inputs(self._plan, self._inputs, loras, self.listener.check)
+        self._learn(adjustments=self._segment.adjustments)
         self._checks = OutputChecks(self._plan, self._segment.pictures)
         self._files = self._folder / "out"
         self._files.mkdir()
@@ -123,6 +135,12 @@ class TaskRun:
         A clip that fails its output checks is made once more with another seed, at once, while the lease is
         held and the model is loaded. Raises `BadOutput` when that fails, too.
         """
+        try:
+            return self._generate(forecast)
+        finally:
+            self._learn(peak=peak_memory(self._gpu_peak()))
+
+    def _generate(self, forecast: Forecast) -> Made:
         s = self._services
         self.listener.on_phase(Phase.LOADING)
         if self.claim.attempt > 1:
@@ -153,6 +171,8 @@ class TaskRun:
             log.warning("the checkpoint cannot be used; starting over", error=error.message)
             sampled, request = None, replace(request, sampled_latents=None)
             generation = s.engine.generate(request, self.listener)
+        adjusted = (*self._segment.adjustments, *generation.adjustments)
+        self._learn(engine=generation.details, end_frame_mode=generation.end_frame_mode, adjustments=adjusted)
         if self._params.strict:
             refuse_adjustments(generation.adjustments)
         if sampled is None and generation.save_sampled is not None:
@@ -174,6 +194,7 @@ class TaskRun:
         failed = ", ".join(finding.check for finding in refusal.findings)
         why = f"the clip with the seed before failed its output checks ({failed})"
         self._plan = self._plan.with_seed(retry_seed(self._plan.seed), why)
+        self._learn(plan=self._plan)
         log.warning(
             "the clip failed its output checks; making it once more with another seed",
             next_seed=self._plan.seed,
@@ -206,7 +227,18 @@ class TaskRun:
             self._services.worker_id,
             self.listener.timings,
         )
-        return self._services.outbox.post(self.claim, made.files, result)
+        return self._services.outbox.post(self.claim, made.files, result, self.report())
+
+    def _gpu_peak(self) -> int | None:
+        try:
+            return self._services.gpu_peak()
+        except RuntimeError as error:  # A sick device may refuse even that, and must not hide why.
+            log.warning("the device does not say how much memory was taken", why=str(error))
+            return None
+
+    def _learn(self, **told: Any) -> None:
+        """Add to the report."""
+        self._known = replace(self._known, **told)
 
     def _patched_definition(self) -> contextlib.AbstractContextManager[None]:
         """`svi2pro` belongs to the model definition: a task that names it patches it for its own duration."""

@@ -17,7 +17,7 @@ from headless.outbox import Parcel
 from headless.persistence import UNANSWERED, persistently
 from headless.run_task import Made, TaskRun
 from headless.settle import Outcome, Settled, settle, translate
-from headless.task import Claim
+from headless.task import Claim, Report
 
 SETTLE_LIMIT = 60.0
 
@@ -87,7 +87,7 @@ class TaskRunner:
                 except (LeaseLost, Cancelled) as error:
                     log.info("the result is no longer wanted", why=error.message)
                     parcel.discard()
-                    self._end(run, error)
+                    self._end(run, error, parcel.report)
                 except Exception as error:
                     log.warning("not delivered, it stays in the outbox", error=translate(error).message)
                     parcel.leave()
@@ -119,18 +119,19 @@ class TaskRunner:
             parcel.discard()
         return settled
 
-    def _end(self, run: TaskRun, error: Exception) -> Settled:
-        """Settle while the lease is still renewed, then let go of it."""
+    def _end(self, run: TaskRun, error: Exception, report: Report = None) -> Settled:
+        """Settle while the lease is still renewed, then let go of it. `report`: one of an earlier process."""
         known = translate(error)
         if known is not error:
             log.error("the run ended with an error", exc_info=error)
         s, claim = self._services, run.claim
+        told = report or _report(run)
         try:
             if isinstance(known, DiskFull):
                 run.free_the_disk()
             return persistently(
                 "the end",
-                lambda: settle(s.queue, claim, known),
+                lambda: settle(s.queue, claim, known, told),
                 s.clock,
                 SETTLE_LIMIT,
                 (*UNANSWERED, DiskFull),
@@ -143,3 +144,12 @@ class TaskRunner:
 
     def _bound(self, claim: Claim) -> AbstractContextManager[None]:
         return bound_contextvars(task=claim.task_id, attempt=claim.attempt)
+
+
+def _report(run: TaskRun) -> Report:
+    """What the run knows of itself. Nothing about it may keep the queue from hearing of the end."""
+    try:
+        return run.report()
+    except Exception as error:
+        log.error("the attempt ends without a report", exc_info=error)
+        return None

@@ -23,7 +23,7 @@ from headless.errors import (
     UsageError,
 )
 from headless.ports import TaskQueue
-from headless.task import Claim
+from headless.task import Claim, Report
 from models.definition import BadDefinition, UnknownModel
 from models.lora_files import BadLora, LoraMissing, UnsafeLora
 from wan2gp_patch.errors import ConditioningError
@@ -78,22 +78,22 @@ def translate(error: Exception) -> HeadlessError:
     return InternalError(f"{type(error).__name__}: {error}")
 
 
-def settle(queue: TaskQueue, claim: Claim, error: HeadlessError) -> Settled:
-    """Tell the queue how a run that did not complete ended."""
+def settle(queue: TaskQueue, claim: Claim, error: HeadlessError, report: Report = None) -> Settled:
+    """Tell the queue how a run that did not complete ended, and what is known about it."""
     match error:
         case LeaseLost():
             log.info("task abandoned", why=error.message)
             return Settled(Outcome.LOST, error.message)
         case Cancelled():
-            queue.fail(claim.task_id, claim.attempt, error.error_class, error.message, retry=False)
+            queue.fail(claim.task_id, claim.attempt, error.error_class, error.message, False, report)
             log.info("task cancelled")
             return Settled(Outcome.CANCELLED, error.message)
         case Interruption():
-            queue.release(claim.task_id, claim.attempt, error.message)
+            queue.release(claim.task_id, claim.attempt, error.message, report=report)
             log.info("task given back", why=error.message)
             return Settled(Outcome.RELEASED, error.message)
         case MachineError() | UsageError():
-            queue.release(claim.task_id, claim.attempt, error.message, RELEASE_DELAY)
+            queue.release(claim.task_id, claim.attempt, error.message, RELEASE_DELAY, report)
             log.error(
                 "task given back, this machine cannot run it",
                 error_class=error.error_class,
@@ -101,15 +101,15 @@ def settle(queue: TaskQueue, claim: Claim, error: HeadlessError) -> Settled:
             )
             return Settled(Outcome.UNFIT, error.message, error.error_class, claim.task_id)
         case RetryableError() | InternalError():
-            queue.fail(claim.task_id, claim.attempt, error.error_class, error.message, retry=True)
+            queue.fail(claim.task_id, claim.attempt, error.error_class, error.message, True, report)
             log.warning("attempt failed, to be tried again", error_class=error.error_class, why=error.message)
             return Settled(Outcome.RETRY, error.message)
         case TaskError():
-            queue.fail(claim.task_id, claim.attempt, error.error_class, error.message, retry=False)
+            queue.fail(claim.task_id, claim.attempt, error.error_class, error.message, False, report)
             log.warning("task failed", error_class=error.error_class, why=error.message)
             return Settled(Outcome.FAILED, error.message)
         case _:
-            queue.fail(claim.task_id, claim.attempt, error.error_class, error.message, retry=False)
+            queue.fail(claim.task_id, claim.attempt, error.error_class, error.message, False, report)
             log.error("task failed", error_class=error.error_class, why=error.message)
             return Settled(Outcome.FAILED, error.message)
 

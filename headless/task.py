@@ -8,6 +8,8 @@ from enum import StrEnum
 from typing import TypeAlias
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
+Report: TypeAlias = "Mapping[str, Json] | None"
+"""What a worker tells about an attempt when it ends; `headless.attempt_report` says what."""
 
 
 class TaskStatus(StrEnum):

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import structlog
 
@@ -22,6 +23,7 @@ from headless.loop import LoopPolicy, WorkLoop
 from headless.loras import LoraSource
 from headless.media.fetch import FetchLimits
 from headless.media.guard import FetchPolicy
+from headless.model_store.weight_fingerprints import WeightFingerprints
 from headless.outbox import Outbox
 from headless.ports import Clock, Engine, ModelRegistry, Storage, TaskQueue
 from headless.run_task import Made, TaskRun
@@ -84,7 +86,7 @@ def open_engine(settings: WorkerSettings, registry: ModelRegistry) -> Engine:
         return FakeEngine(registry, SystemClock(), step_seconds=settings.fake_step_seconds)
     from headless.engine.wan import WanEngine
 
-    folders = [SHIPPED_MODELS] if settings.models.user is None else [settings.models.user, SHIPPED_MODELS]
+    folders = _weight_folders(settings)
     if settings.cache_dir is not None:
         _make_folder(settings.cache_dir, "--cache-dir")
     return WanEngine(
@@ -164,7 +166,26 @@ def _services(
         on_beat=_heartbeat(settings.health_file),
         stall_seconds=settings.stall_seconds,
         on_stalled=_leave_hung,
+        **_evidence(settings),
     )
+
+
+def _evidence(settings: WorkerSettings) -> dict[str, Any]:
+    """How an attempt learns what its engine was made of and took; the fake one loads and takes nothing."""
+    if settings.engine == "fake":
+        return {}
+    from headless.engine.allocator import DeviceAllocator
+    from headless.engine.wan import pick_device
+
+    return {
+        "weights": WeightFingerprints(_weight_folders(settings)).of,
+        "gpu_peak": DeviceAllocator(pick_device(settings.device)).peak,
+    }
+
+
+def _weight_folders(settings: WorkerSettings) -> list[Path]:
+    user = settings.models.user
+    return [SHIPPED_MODELS] if user is None else [user, SHIPPED_MODELS]
 
 
 def _leave_hung() -> None:

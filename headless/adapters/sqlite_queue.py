@@ -19,6 +19,7 @@ from headless.adapters.stored_values import (
     encode_object,
     encode_params,
     encode_result,
+    storable_report,
 )
 from headless.errors import BadParams, UsageError
 from headless.task import (
@@ -31,6 +32,7 @@ from headless.task import (
     NewTask,
     Progress,
     RenewAnswer,
+    Report,
     TaskStatus,
     TaskView,
 )
@@ -126,29 +128,51 @@ class SqliteQueue:
             return FencedAnswer.OK
 
     def complete(
-        self, task_id: str, attempt: int, object_key: str, sha256: str, result: Mapping[str, Json]
+        self,
+        task_id: str,
+        attempt: int,
+        object_key: str,
+        sha256: str,
+        result: Mapping[str, Json],
+        report: Report = None,
     ) -> CompleteAnswer:
         """Publish the output and finish the task; a cancellation that came first wins and answers `LOST`."""
         keys.safe_key(object_key)
         check_name("sha256", sha256)
-        text = encode_result(result)
+        text, about = encode_result(result), _report_text(report)
         with self.file.transaction() as db:
             task = clean_text(task_id)
-            return sqlite_settle.complete(db, self._now(), task, attempt, object_key, sha256, text)
+            return sqlite_settle.complete(db, self._now(), task, attempt, object_key, sha256, text, about)
 
-    def fail(self, task_id: str, attempt: int, error_class: str, message: str, retry: bool) -> FencedAnswer:
+    def fail(
+        self,
+        task_id: str,
+        attempt: int,
+        error_class: str,
+        message: str,
+        retry: bool,
+        report: Report = None,
+    ) -> FencedAnswer:
         """Fail the attempt; the class `CANCELLED`, or a requested cancellation, makes the task Cancelled."""
-        kind, text = clean_text(error_class), clean_text(message)
+        kind, text, about = clean_text(error_class), clean_text(message), _report_text(report)
         with self.file.transaction() as db:
             task = clean_text(task_id)
-            return sqlite_settle.fail(db, self._now(), task, attempt, kind, text, retry)
+            return sqlite_settle.fail(db, self._now(), task, attempt, kind, text, retry, about)
 
-    def release(self, task_id: str, attempt: int, reason: str, delay_seconds: float = 0.0) -> FencedAnswer:
+    def release(
+        self,
+        task_id: str,
+        attempt: int,
+        reason: str,
+        delay_seconds: float = 0.0,
+        report: Report = None,
+    ) -> FencedAnswer:
         """Give the task back; its attempt is not charged, and nobody claims it for `delay_seconds`."""
         check_delay("delay_seconds", delay_seconds)
+        why, about = clean_text(reason), _report_text(report)
         with self.file.transaction() as db:
             task = clean_text(task_id)
-            return sqlite_settle.release(db, self._now(), task, attempt, clean_text(reason), delay_seconds)
+            return sqlite_settle.release(db, self._now(), task, attempt, why, delay_seconds, about)
 
     def enqueue(self, task: NewTask) -> str:
         """Queue a task and return its id; `BadParams` says what cannot be queued."""
@@ -192,3 +216,8 @@ class SqliteQueue:
     def close(self) -> None:
         """Close the file."""
         self.file.close()
+
+
+def _report_text(report: Report) -> str | None:
+    storable = storable_report(report)
+    return None if storable is None else encode_object("report", storable)

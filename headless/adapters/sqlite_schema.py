@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 APPLICATION_ID: Final = 0x48564951
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
 SCHEMA: Final = """
 CREATE TABLE tasks (
@@ -77,6 +77,7 @@ CREATE TABLE task_attempts (
     error_class TEXT,
     message TEXT,
     result TEXT,
+    report TEXT,
     PRIMARY KEY (task_id, fence)
 ) STRICT;
 

@@ -67,14 +67,21 @@ def current(db: sqlite3.Connection, task_id: str, attempt: int) -> sqlite3.Row |
 
 
 def complete(
-    db: sqlite3.Connection, now: float, task_id: str, attempt: int, object_key: str, sha256: str, result: str
+    db: sqlite3.Connection,
+    now: float,
+    task_id: str,
+    attempt: int,
+    object_key: str,
+    sha256: str,
+    result: str,
+    report: str | None,
 ) -> CompleteAnswer:
     """Publish once: the output's row and the final status are written together."""
     row = current(db, task_id, attempt)
     if row is None:
         return _published_before(db, task_id, attempt, object_key, sha256)
     if row["cancel_requested"]:
-        end_cancelled(db, now, row)
+        end_cancelled(db, now, row, report=report)
         return CompleteAnswer.LOST
     db.execute(
         "INSERT INTO task_outputs (task_id, fence, object_key, sha256, created_at) VALUES (?, ?, ?, ?, ?)",
@@ -84,7 +91,7 @@ def complete(
         _COMPLETE,
         {"object_key": object_key, "result": result, "now": now, "id": task_id},
     )
-    _end_attempt(db, now, row, "completed", result=result)
+    _end_attempt(db, now, row, "completed", result=result, report=report)
     db.execute(
         "UPDATE tasks SET waiting_on = waiting_on - 1 "
         "WHERE id IN (SELECT task_id FROM task_dependencies WHERE parent_id = ?)",
@@ -101,15 +108,16 @@ def fail(
     error_class: str,
     message: str,
     retry: bool,
+    report: str | None,
 ) -> FencedAnswer:
     """End the attempt with an error: queued again, later each time, or Failed."""
     row = current(db, task_id, attempt)
     if row is None:
         return FencedAnswer.LOST
     if error_class == CANCELLED or row["cancel_requested"]:
-        end_cancelled(db, now, row, error_class, message)
+        end_cancelled(db, now, row, error_class, message, report)
     elif retry and row["retry_count"] < len(RETRY_DELAYS):
-        _end_attempt(db, now, row, "retried", error_class, message)
+        _end_attempt(db, now, row, "retried", error_class, message, report=report)
         delay = RETRY_DELAYS[row["retry_count"]] * random.SystemRandom().uniform(1.0, 1.5)
         _queue_again(db, now, row, delay)
         db.execute(
@@ -117,22 +125,28 @@ def fail(
             (error_class, message, task_id),
         )
     else:
-        _end_attempt(db, now, row, "failed", error_class, message)
+        _end_attempt(db, now, row, "failed", error_class, message, report=report)
         end_task(db, now, task_id, TaskStatus.FAILED, error_class, message)
     return FencedAnswer.OK
 
 
 def release(
-    db: sqlite3.Connection, now: float, task_id: str, attempt: int, reason: str, delay: float
+    db: sqlite3.Connection,
+    now: float,
+    task_id: str,
+    attempt: int,
+    reason: str,
+    delay: float,
+    report: str | None,
 ) -> FencedAnswer:
     """Give the task back, for `delay` seconds to nobody; the attempt is not charged."""
     row = current(db, task_id, attempt)
     if row is None:
         return FencedAnswer.LOST
     if row["cancel_requested"]:
-        end_cancelled(db, now, row, message=reason)
+        end_cancelled(db, now, row, message=reason, report=report)
         return FencedAnswer.OK
-    _end_attempt(db, now, row, "released", message=reason)
+    _end_attempt(db, now, row, "released", message=reason, report=report)
     _queue_again(db, now, row, delay)
     db.execute(
         "UPDATE tasks SET attempts = attempts - 1, error_class = NULL, error_message = ? WHERE id = ?",
@@ -143,11 +157,13 @@ def release(
 
 def end_crashed(db: sqlite3.Connection, now: float, row: sqlite3.Row) -> bool:
     """Count a lease that expired. Whether the task is final now: cancelled, or in quarantine."""
-    if row["phase"] in (Phase.CHECKING, Phase.UPLOADING) or json.loads(row["progress"]).get("waiting"):
+    progress = json.loads(row["progress"])
+    report = json.dumps({"last_progress": progress}, ensure_ascii=False)
+    if row["phase"] in (Phase.CHECKING, Phase.UPLOADING) or progress.get("waiting"):
         message = "The worker vanished while its engine was not at this task."
-        _end_attempt(db, now, row, "crashed", BYSTANDER, message)
+        _end_attempt(db, now, row, "crashed", BYSTANDER, message, report=report)
     else:
-        _end_attempt(db, now, row, "crashed")
+        _end_attempt(db, now, row, "crashed", report=report)
     db.execute("UPDATE tasks SET crash_count = crash_count + 1 WHERE id = ?", (row["id"],))
     if row["cancel_requested"]:
         end_task(db, now, row["id"], TaskStatus.CANCELLED, CANCELLED, "Cancelled; its worker had vanished.")
@@ -173,9 +189,10 @@ def end_cancelled(
     row: sqlite3.Row,
     error_class: str | None = None,
     message: str | None = None,
+    report: str | None = None,
 ) -> None:
     """The running attempt stopped because of a cancellation."""
-    _end_attempt(db, now, row, "cancelled", error_class, message)
+    _end_attempt(db, now, row, "cancelled", error_class, message, report=report)
     end_task(db, now, row["id"], TaskStatus.CANCELLED, CANCELLED, "Cancelled while it was running.")
 
 
@@ -220,10 +237,12 @@ def _end_attempt(
     outcome: str,
     error_class: str | None = None,
     message: str | None = None,
+    *,
     result: str | None = None,
+    report: str | None = None,
 ) -> None:
     db.execute(
-        "UPDATE task_attempts SET ended_at = ?, outcome = ?, error_class = ?, message = ?, result = ? "
-        "WHERE task_id = ? AND fence = ?",
-        (now, outcome, error_class, message, result, row["id"], row["fence"]),
+        "UPDATE task_attempts SET ended_at = ?, outcome = ?, error_class = ?, message = ?, result = ?, "
+        "report = ? WHERE task_id = ? AND fence = ?",
+        (now, outcome, error_class, message, result, report, row["id"], row["fence"]),
     )

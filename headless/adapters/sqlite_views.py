@@ -38,6 +38,7 @@ class AttemptRecord:
     message: str | None
     worker: dict[str, Json]
     result: dict[str, Json] | None
+    report: dict[str, Json] | None
 
 
 def get(db: sqlite3.Connection, task_id: str) -> TaskView | None:
@@ -76,6 +77,7 @@ def attempts(db: sqlite3.Connection, task_id: str) -> tuple[AttemptRecord, ...]:
             message=row["message"],
             worker=json.loads(row["worker_description"]),
             result=_json_or_none(row["result"]),
+            report=_json_or_none(row["report"]),
         )
         for row in rows
     )

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from headless.errors import BadParams
-from headless.task import Json, NewTask
+from headless.task import Json, NewTask, Report
 
 MAX_JSON_BYTES: Final = 1_000_000
 MAX_DEPTH: Final = 100
@@ -31,6 +31,17 @@ def encode_result(result: Mapping[str, Json]) -> str:
 def encode_object(field: str, value: Mapping[str, Json]) -> str:
     """JSON text of an object, under the rules of `encode_params`; an error calls it `field`."""
     return _encode(field, dict(value))
+
+
+def storable_report(report: Report) -> dict[str, Json] | None:
+    """The report of an attempt, or why there is none: an attempt ends whatever is wrong with its report."""
+    if report is None:
+        return None
+    try:
+        encode_object("report", report)
+    except BadParams as error:
+        return {"left_out": clean_text(error.message)}
+    return dict(report)
 
 
 def clean_text(text: str) -> str:

@@ -21,6 +21,7 @@ from headless.adapters.stored_values import (
     clean_text,
     encode_params,
     encode_result,
+    storable_report,
 )
 from headless.adapters.supabase_client import SupabaseConnection
 from headless.adapters.supabase_rows import VIEW_COLUMNS, claim_from, view_from
@@ -35,6 +36,7 @@ from headless.task import (
     NewTask,
     Progress,
     RenewAnswer,
+    Report,
     TaskStatus,
     TaskView,
 )
@@ -113,17 +115,37 @@ class SupabaseQueue:
         return FencedAnswer(answer)
 
     def complete(
-        self, task_id: str, attempt: int, object_key: str, sha256: str, result: Mapping[str, Json]
+        self,
+        task_id: str,
+        attempt: int,
+        object_key: str,
+        sha256: str,
+        result: Mapping[str, Json],
+        report: Report = None,
     ) -> CompleteAnswer:
         """Publish the output and finish the task; a cancellation that came first wins and answers `LOST`."""
         keys.safe_key(object_key)
         encode_result(result)
         answer = self._fenced(
-            "complete_task_v1", task_id, attempt, object=object_key, sha256=sha256, result=dict(result)
+            "complete_task_v1",
+            task_id,
+            attempt,
+            object=object_key,
+            sha256=sha256,
+            result=dict(result),
+            report=storable_report(report),
         )
         return CompleteAnswer(answer)
 
-    def fail(self, task_id: str, attempt: int, error_class: str, message: str, retry: bool) -> FencedAnswer:
+    def fail(
+        self,
+        task_id: str,
+        attempt: int,
+        error_class: str,
+        message: str,
+        retry: bool,
+        report: Report = None,
+    ) -> FencedAnswer:
         """Fail the attempt; the class `CANCELLED`, or a requested cancellation, makes the task Cancelled."""
         answer = self._fenced(
             "fail_task_v1",
@@ -132,14 +154,27 @@ class SupabaseQueue:
             error_class=clean_text(error_class),
             message=clean_text(message),
             retry=retry,
+            report=storable_report(report),
         )
         return FencedAnswer(answer)
 
-    def release(self, task_id: str, attempt: int, reason: str, delay_seconds: float = 0.0) -> FencedAnswer:
+    def release(
+        self,
+        task_id: str,
+        attempt: int,
+        reason: str,
+        delay_seconds: float = 0.0,
+        report: Report = None,
+    ) -> FencedAnswer:
         """Give the task back, not to be claimed for `delay_seconds`; its attempt is not charged."""
         check_delay("delay_seconds", delay_seconds)
         answer = self._fenced(
-            "release_task_v1", task_id, attempt, reason=clean_text(reason), delay_seconds=delay_seconds
+            "release_task_v1",
+            task_id,
+            attempt,
+            reason=clean_text(reason),
+            delay_seconds=delay_seconds,
+            report=storable_report(report),
         )
         return FencedAnswer(answer)
 

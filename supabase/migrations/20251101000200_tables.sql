@@ -94,9 +94,13 @@ create table if not exists public.task_attempts (
   error_class text,
   message text,
   result jsonb,
+  report jsonb,
   primary key (task_id, attempt)
 );
+alter table public.task_attempts add column if not exists report jsonb;
 comment on table public.task_attempts is 'One row per claim: who, with what, and how it ended.';
+comment on column public.task_attempts.report is
+  'What the worker told at the end; of a crashed attempt, what its last renewal told.';
 
 create table if not exists public.task_segments (
   task_id uuid not null references public.tasks (id) on delete cascade,

@@ -26,14 +26,16 @@ begin
 end
 $$;
 
+drop function if exists gpu_queue.end_attempt(public.tasks, text, text, text, jsonb);
 create or replace function gpu_queue.end_attempt(
-  p_task public.tasks, p_outcome text, p_error_class text, p_message text, p_result jsonb default null
+  p_task public.tasks, p_outcome text, p_error_class text, p_message text, p_report jsonb,
+  p_result jsonb default null
 ) returns void
 language sql volatile set search_path = ''
 as $$
   update public.task_attempts a
   set outcome = p_outcome, error_class = p_error_class, message = p_message, result = p_result,
-      finished_at = now()
+      report = p_report, finished_at = now()
   where a.task_id = p_task.id and a.attempt = p_task.fence
 $$;
 
@@ -66,14 +68,15 @@ create or replace function gpu_queue.bury_attempt(p_task public.tasks) returns b
 language plpgsql volatile set search_path = ''
 as $$
 declare
+  report jsonb := jsonb_build_object('last_progress', p_task.progress);
   crashes integer;
   crashed_on integer;
 begin
   if p_task.phase in ('checking', 'uploading') or p_task.progress ->> 'waiting' = 'true' then
     perform gpu_queue.end_attempt(p_task, 'crashed', 'BYSTANDER',
-      'The worker vanished while its engine was not at this task.');
+      'The worker vanished while its engine was not at this task.', report);
   else
-    perform gpu_queue.end_attempt(p_task, 'crashed', null, null);
+    perform gpu_queue.end_attempt(p_task, 'crashed', null, null, report);
   end if;
   update public.tasks t set crash_count = t.crash_count + 1 where t.id = p_task.id;
   if p_task.cancel_requested then

@@ -73,7 +73,7 @@ end
 $$;
 
 create or replace function gpu_queue.complete(
-  p_task_id uuid, p_attempt bigint, p_object text, p_sha256 text, p_result jsonb
+  p_task_id uuid, p_attempt bigint, p_object text, p_sha256 text, p_result jsonb, p_report jsonb
 ) returns text
 language plpgsql volatile set search_path = ''
 as $$
@@ -87,7 +87,7 @@ begin
   end if;
   perform gpu_queue.require_own_object(task, p_object);
   if task.cancel_requested then
-    perform gpu_queue.end_attempt(task, 'cancelled', null, null);
+    perform gpu_queue.end_attempt(task, 'cancelled', null, null, p_report);
     perform gpu_queue.settle_cancelled(p_task_id, 'Cancelled while it was running.');
     return 'lost';
   end if;
@@ -100,13 +100,13 @@ begin
   )
   insert into public.task_outputs (task_id, attempt, object_key, sha256)
   select done.id, p_attempt, p_object, p_sha256 from done;
-  perform gpu_queue.end_attempt(task, 'completed', null, null, p_result);
+  perform gpu_queue.end_attempt(task, 'completed', null, null, p_report, p_result);
   return 'done';
 end
 $$;
 
 create or replace function gpu_queue.fail(
-  p_task_id uuid, p_attempt bigint, p_error_class text, p_message text, p_retry boolean
+  p_task_id uuid, p_attempt bigint, p_error_class text, p_message text, p_retry boolean, p_report jsonb
 ) returns text
 language plpgsql volatile set search_path = ''
 as $$
@@ -119,15 +119,15 @@ begin
     return 'lost';
   end if;
   if task.cancel_requested or p_error_class = 'CANCELLED' then
-    perform gpu_queue.end_attempt(task, 'cancelled', p_error_class, p_message);
+    perform gpu_queue.end_attempt(task, 'cancelled', p_error_class, p_message, p_report);
     perform gpu_queue.settle_cancelled(p_task_id, 'Cancelled while it was running.');
   elsif p_retry and task.retry_count < 3 then
     wait_seconds := 5 * power(4, task.retry_count) * (1 + random() / 2);
-    perform gpu_queue.end_attempt(task, 'retried', p_error_class, p_message);
+    perform gpu_queue.end_attempt(task, 'retried', p_error_class, p_message, p_report);
     perform gpu_queue.requeue(p_task_id, wait_seconds, p_error_class, p_message);
     update public.tasks t set retry_count = t.retry_count + 1 where t.id = p_task_id;
   else
-    perform gpu_queue.end_attempt(task, 'failed', p_error_class, p_message);
+    perform gpu_queue.end_attempt(task, 'failed', p_error_class, p_message, p_report);
     update public.tasks t
     set status = 'Failed', error_class = p_error_class, error_message = p_message, lease_expires_at = null,
         claim_id = null, phase = null
@@ -138,7 +138,7 @@ end
 $$;
 
 create or replace function gpu_queue.release(
-  p_task_id uuid, p_attempt bigint, p_reason text, p_delay_seconds double precision
+  p_task_id uuid, p_attempt bigint, p_reason text, p_delay_seconds double precision, p_report jsonb
 ) returns text
 language plpgsql volatile set search_path = ''
 as $$
@@ -153,10 +153,10 @@ begin
     return 'lost';
   end if;
   if task.cancel_requested then
-    perform gpu_queue.end_attempt(task, 'cancelled', null, p_reason);
+    perform gpu_queue.end_attempt(task, 'cancelled', null, p_reason, p_report);
     perform gpu_queue.settle_cancelled(p_task_id, 'Cancelled while it was running.');
   else
-    perform gpu_queue.end_attempt(task, 'released', null, p_reason);
+    perform gpu_queue.end_attempt(task, 'released', null, p_reason, p_report);
     perform gpu_queue.requeue(p_task_id, p_delay_seconds, null, p_reason);
     update public.tasks t set attempts = t.attempts - 1 where t.id = p_task_id;
   end if;
@@ -175,20 +175,28 @@ create or replace function public.checkpoint_segment_v1(
 language sql volatile security definer set search_path = ''
 as $$ select gpu_queue.checkpoint(task_id, attempt, index, input_hash, object) $$;
 
+-- Beside the functions below they would make every call ambiguous.
+drop function if exists
+  public.complete_task_v1(uuid, bigint, text, text, jsonb),
+  public.fail_task_v1(uuid, bigint, text, text, boolean),
+  public.release_task_v1(uuid, bigint, text, double precision);
+
 create or replace function public.complete_task_v1(
-  task_id uuid, attempt bigint, object text, sha256 text, result jsonb default '{}'
+  task_id uuid, attempt bigint, object text, sha256 text, result jsonb default '{}', report jsonb default null
 ) returns text
 language sql volatile security definer set search_path = ''
-as $$ select gpu_queue.complete(task_id, attempt, object, sha256, result) $$;
+as $$ select gpu_queue.complete(task_id, attempt, object, sha256, result, report) $$;
 
 create or replace function public.fail_task_v1(
-  task_id uuid, attempt bigint, error_class text, message text, retry boolean default false
+  task_id uuid, attempt bigint, error_class text, message text, retry boolean default false,
+  report jsonb default null
 ) returns text
 language sql volatile security definer set search_path = ''
-as $$ select gpu_queue.fail(task_id, attempt, error_class, message, retry) $$;
+as $$ select gpu_queue.fail(task_id, attempt, error_class, message, retry, report) $$;
 
 create or replace function public.release_task_v1(
-  task_id uuid, attempt bigint, reason text, delay_seconds double precision default 0
+  task_id uuid, attempt bigint, reason text, delay_seconds double precision default 0,
+  report jsonb default null
 ) returns text
 language sql volatile security definer set search_path = ''
-as $$ select gpu_queue.release(task_id, attempt, reason, delay_seconds) $$;
+as $$ select gpu_queue.release(task_id, attempt, reason, delay_seconds, report) $$;

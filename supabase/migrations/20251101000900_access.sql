@@ -61,9 +61,9 @@ revoke execute on function
   public.claim_task_v1(text, text, jsonb),
   public.renew_lease_v1(uuid, bigint, jsonb),
   public.checkpoint_segment_v1(uuid, bigint, integer, text, text),
-  public.complete_task_v1(uuid, bigint, text, text, jsonb),
-  public.fail_task_v1(uuid, bigint, text, text, boolean),
-  public.release_task_v1(uuid, bigint, text, double precision),
+  public.complete_task_v1(uuid, bigint, text, text, jsonb, jsonb),
+  public.fail_task_v1(uuid, bigint, text, text, boolean, jsonb),
+  public.release_task_v1(uuid, bigint, text, double precision, jsonb),
   public.enqueue_task_v1(jsonb, text, integer, uuid[], text, uuid, double precision, uuid, uuid),
   public.cancel_task_v1(uuid),
   public.retry_task_v1(uuid, uuid)
@@ -73,9 +73,9 @@ grant execute on function
   public.claim_task_v1(text, text, jsonb),
   public.renew_lease_v1(uuid, bigint, jsonb),
   public.checkpoint_segment_v1(uuid, bigint, integer, text, text),
-  public.complete_task_v1(uuid, bigint, text, text, jsonb),
-  public.fail_task_v1(uuid, bigint, text, text, boolean),
-  public.release_task_v1(uuid, bigint, text, double precision)
+  public.complete_task_v1(uuid, bigint, text, text, jsonb, jsonb),
+  public.fail_task_v1(uuid, bigint, text, text, boolean, jsonb),
+  public.release_task_v1(uuid, bigint, text, double precision, jsonb)
 to service_role, gpu_worker, authenticated;
 
 grant execute on function

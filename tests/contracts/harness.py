@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from headless.ports import Storage, TaskQueue
 
@@ -22,6 +22,7 @@ class AttemptRow:
     error_class: str | None
     message: str | None
     ended: bool
+    report: dict[str, Any] | None = None
 
 
 class QueueHarness(Protocol):

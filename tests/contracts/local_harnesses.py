@@ -43,7 +43,13 @@ class SqliteHarness:
     def attempts(self, task_id: str) -> list[AttemptRow]:
         return [
             AttemptRow(
-                row.attempt, row.worker_id, row.outcome, row.error_class, row.message, bool(row.ended_at)
+                row.attempt,
+                row.worker_id,
+                row.outcome,
+                row.error_class,
+                row.message,
+                bool(row.ended_at),
+                row.report,
             )
             for row in self.queue.attempts(task_id)
         ]

@@ -64,7 +64,7 @@ def without(stack: Stack, undo: str, redo: str) -> Iterator[None]:
 
 
 def test_a_revoked_grant_is_found(supabase_stack: Stack) -> None:
-    call = "execute on function public.fail_task_v1(uuid, bigint, text, text, boolean)"
+    call = "execute on function public.fail_task_v1(uuid, bigint, text, text, boolean, jsonb)"
     with without(supabase_stack, f"revoke {call} from gpu_worker", f"grant {call} to gpu_worker"):
         said = ask(supabase_stack, supabase_stack.keys.worker())
     assert said.status == 1

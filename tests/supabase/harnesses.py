@@ -39,7 +39,7 @@ class SupabaseQueueHarness:
 
     def attempts(self, task_id: str) -> list[AttemptRow]:
         rows = self._stack.sql(
-            "select attempt, worker_id, outcome, error_class, message, finished_at is not null "
+            "select attempt, worker_id, outcome, error_class, message, finished_at is not null, report "
             "from public.task_attempts where task_id = %s order by attempt",
             task_id,
         )

@@ -26,7 +26,7 @@ from headless.errors import (
 from headless.ports import StoredObject
 from headless.settings import worker_settings
 from headless.settle import Outcome, Settled
-from headless.task import Capability, Claim, CompleteAnswer, FencedAnswer, Json, TaskStatus
+from headless.task import Capability, Claim, CompleteAnswer, FencedAnswer, Json, Report, TaskStatus
 from tests.worker.place import Place
 
 Trouble = Callable[[], HeadlessError | None]
@@ -41,18 +41,39 @@ class TroubledQueue(SqliteQueue):
         self.asked = asked
 
     def complete(
-        self, task_id: str, attempt: int, object_key: str, sha256: str, result: Mapping[str, Json]
+        self,
+        task_id: str,
+        attempt: int,
+        object_key: str,
+        sha256: str,
+        result: Mapping[str, Json],
+        report: Report = None,
     ) -> CompleteAnswer:
         self._meet("complete")
-        return super().complete(task_id, attempt, object_key, sha256, result)
+        return super().complete(task_id, attempt, object_key, sha256, result, report)
 
-    def release(self, task_id: str, attempt: int, reason: str, delay_seconds: float = 0.0) -> FencedAnswer:
+    def release(
+        self,
+        task_id: str,
+        attempt: int,
+        reason: str,
+        delay_seconds: float = 0.0,
+        report: Report = None,
+    ) -> FencedAnswer:
         self._meet("release")
-        return super().release(task_id, attempt, reason, delay_seconds)
+        return super().release(task_id, attempt, reason, delay_seconds, report)
 
-    def fail(self, task_id: str, attempt: int, error_class: str, message: str, retry: bool) -> FencedAnswer:
+    def fail(
+        self,
+        task_id: str,
+        attempt: int,
+        error_class: str,
+        message: str,
+        retry: bool,
+        report: Report = None,
+    ) -> FencedAnswer:
         self._meet("fail")
-        return super().fail(task_id, attempt, error_class, message, retry)
+        return super().fail(task_id, attempt, error_class, message, retry, report)
 
     def _meet(self, call: str) -> None:
         self.asked.append(call)

@@ -1,0 +1,93 @@
+"""What an attempt tells about itself when it ends: the same, however it ends, as far as it came."""
+
+from __future__ import annotations
+
+import resource
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from headless import __version__
+from headless.fingerprint import fingerprint
+from headless.planning.plan import Plan
+from headless.result import effective
+from headless.segment import LoraUse
+from headless.task import Json
+from wan2gp_patch.adjustment import Adjustment
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class PeakMemory:
+    """The most bytes that were taken at once.
+
+    `rss`: of main memory, since the process started. `gpu`: by torch on the device, since the model was
+    placed there; None without a GPU, or before the engine was reached.
+    """
+
+    rss: int
+    gpu: int | None = None
+
+    def as_json(self) -> dict[str, Json]:
+        """Each under a name that says since when it counts."""
+        told: dict[str, Json] = {"process_peak_rss_bytes": self.rss}
+        return told if self.gpu is None else told | {"gpu_peak_bytes_since_load": self.gpu}
+
+
+@dataclass(frozen=True)
+class AttemptReport:
+    """Replaced by a fuller one as the attempt goes on.
+
+    `inputs`: field -> SHA-256; `weights`: role of a file -> fingerprint; `loras`: names and fingerprints;
+    `engine`: what the engine has found so far, which goes on changing.
+    """
+
+    plan: Plan | None = None
+    adjustments: tuple[Adjustment, ...] = ()
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    weights: Mapping[str, str] = field(default_factory=dict)
+    loras: Sequence[Mapping[str, Json]] = ()
+    end_frame_mode: str | None = None
+    engine: Mapping[str, Any] = field(default_factory=dict)
+    peak: PeakMemory | None = None
+
+    def as_json(self, versions: Mapping[str, str], timings: Mapping[str, float]) -> dict[str, Any]:
+        """What reaches the attempt's row, with seconds per phase. What it never came to is not in it."""
+        peak = self.peak or peak_memory()
+        return {
+            "format": FORMAT,
+            "versions": {"headless": __version__, **versions},
+            "timings": dict(timings),
+            "memory": {**peak.as_json(), **self._plan_of_memory()},
+            **self._planned(),
+        }
+
+    def _plan_of_memory(self) -> dict[str, Any]:
+        names = {"memory": "plan", "memory_steps_down": "steps_down"}
+        return {name: self.engine[key] for key, name in names.items() if key in self.engine}
+
+    def _planned(self) -> dict[str, Any]:
+        if self.plan is None:
+            return {}
+        told = {
+            "model": self.plan.model,
+            "parameters": effective(self.plan),
+            "adjustments": [entry.as_json() for entry in (*self.plan.adjustments, *self.adjustments)],
+            "inputs": dict(self.inputs),
+            "weights": dict(self.weights),
+            "loras": [dict(lora) for lora in self.loras],
+        }
+        return told if self.end_frame_mode is None else told | {"end_frame_mode": self.end_frame_mode}
+
+
+def peak_memory(gpu: int | None = None) -> PeakMemory:
+    """Up to now."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return PeakMemory(peak if sys.platform == "darwin" else peak * 1024, gpu)
+
+
+def lora_fingerprints(loras: Sequence[LoraUse]) -> tuple[dict[str, Json], ...]:
+    """Name and fingerprint of every LoRA, as the hash of a checkpoint's inputs has them."""
+    return tuple({"name": lora.name, "fingerprint": fingerprint(lora.path)} for lora in loras)
