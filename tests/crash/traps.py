@@ -43,8 +43,8 @@ class Trap(NamedTuple):
 class Traps:
     """`point=SIGNAL` strikes when the point is passed first, `point*3=SIGNAL` the third time.
 
-    The signal goes to the thread that passes, which does not go one step further. After a SIGTERM it goes
-    on only when the worker has heard it. `SIGTERM+SIGTERM` sends a second one then.
+    The signal goes to this very process, SIGSTOP to the thread that passes: it does not go one step further.
+    After a SIGTERM it goes on only when the worker has heard it. `SIGTERM+SIGTERM` sends a second one then.
     `point>other&another=SIGNAL` waits there until those were passed too. SIGSTOP waits until no thread is
     inside a transaction of a local queue, which would lock out others.
     """
@@ -85,7 +85,10 @@ class Traps:
             with contextlib.ExitStack() as still:
                 for file in self._files if number is signal.SIGSTOP else ():
                     still.enter_context(file._lock)
-                signal.pthread_kill(threading.get_ident(), number)
+                if number is signal.SIGSTOP:
+                    signal.pthread_kill(threading.get_ident(), number)
+                else:
+                    os.kill(os.getpid(), number)
             if number is signal.SIGTERM:
                 self._await_shutdown()
 

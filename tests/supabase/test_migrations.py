@@ -42,12 +42,14 @@ def contents(cluster: Cluster, database: str) -> list[tuple[object, ...]]:
     with cluster.connect(database) as connection:
         return [
             *connection.execute(
-                "select proname, pg_get_function_identity_arguments(p.oid), proacl::text from pg_proc p "
+                "select proname, pg_get_function_identity_arguments(p.oid), "
+                "array(select unnest(proacl)::text order by 1) from pg_proc p "
                 "join pg_namespace n on n.oid = pronamespace where nspname in ('public', 'gpu_queue') "
                 "order by 1, 2"
             ).fetchall(),
             *connection.execute(
-                "select nspname, relname, relkind, relacl::text from pg_class c "
+                "select nspname, relname, relkind, "
+                "array(select unnest(relacl)::text order by 1) from pg_class c "
                 "join pg_namespace n on n.oid = relnamespace where nspname in ('public', 'gpu_queue') "
                 "order by 1, 2"
             ).fetchall(),
