@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +61,18 @@ class Cluster:
         with self.connect() as connection:
             connection.execute(f'create database "{name}"')
         self.run_file(name, SHIM, self.superuser)
+
+    @contextmanager
+    def another_database(self) -> Iterator[str]:
+        """A migrated database that no server looks at: migrations there reload nobody's schema."""
+        name = f"another_{secrets.token_hex(4)}"
+        self.create_database(name)
+        self.migrate(name)
+        try:
+            yield name
+        finally:
+            with self.connect() as connection:
+                connection.execute(f'drop database "{name}" with (force)')
 
     def migrate(self, database: str, user: str = "postgres") -> None:
         """Apply every migration in order, each in one transaction."""

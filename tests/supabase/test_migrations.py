@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.supabase.cluster import MIGRATIONS, Cluster
-from tests.supabase.stack import DATABASE, Stack, shared_stack
+from tests.supabase.stack import Stack, shared_stack
 from tests.supabase.tools import Tools
 
 WORKER_CALLS = {
@@ -65,9 +65,10 @@ def contents(cluster: Cluster, database: str) -> list[tuple[object, ...]]:
 
 def test_migrations_may_be_applied_twice(supabase_stack: Stack) -> None:
     cluster = supabase_stack.cluster
-    before = contents(cluster, DATABASE)
-    cluster.migrate(DATABASE)
-    assert contents(cluster, DATABASE) == before
+    with cluster.another_database() as database:
+        before = contents(cluster, database)
+        cluster.migrate(database)
+        assert contents(cluster, database) == before
 
 
 def test_plain_postgresql_will_do(plain_cluster: Cluster) -> None:

@@ -150,6 +150,8 @@ def test_the_bucket_is_private_and_has_no_policy_that_changes_objects(supabase_s
 
 
 def test_a_bucket_that_was_made_public_is_closed_again(supabase_stack: Stack) -> None:
-    supabase_stack.sql("update storage.buckets set public = true")
-    supabase_stack.cluster.migrate("queue")
-    assert supabase_stack.sql("select public from storage.buckets") == [(False,)]
+    cluster = supabase_stack.cluster
+    with cluster.another_database() as database, cluster.connect(database) as connection:
+        connection.execute("update storage.buckets set public = true")
+        cluster.migrate(database)
+        assert connection.execute("select public from storage.buckets").fetchall() == [(False,)]
