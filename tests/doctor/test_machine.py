@@ -83,7 +83,8 @@ def test_the_probe_runs_on_the_torch_that_is_installed() -> None:
     assert health(check_gpu("cpu"), "gpu") is Health.OK
 
 
-def test_programs_that_cannot_run() -> None:
+def test_programs_that_cannot_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
     assert run_program(["no-such-program-here"]) == Ran(None, "", "it is not installed")
     assert run_program(["/"]).status is None
     assert run_program([sys.executable, "-c", "import sys; sys.exit(3)"]).status == 3
