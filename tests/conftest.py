@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 from collections.abc import Generator, Iterator
 
 import pytest
@@ -10,15 +11,18 @@ import structlog
 
 
 @pytest.fixture(autouse=True)
-def logging_as_before() -> Iterator[None]:
-    """What a test sets up for a worker's log lines ends with the test."""
+def process_state() -> Iterator[None]:
+    """What a test's worker or command changes of this process, logging and signals, ends with the test."""
     root = logging.getLogger()
     levels = {name: logging.getLogger(name).level for name in (None, *root.manager.loggerDict)}
+    caught = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     yield
     for name in (None, *root.manager.loggerDict):
         logging.getLogger(name).setLevel(levels.get(name, logging.NOTSET))
     root.handlers[:] = [handler for handler in root.handlers if type(handler) is not logging.StreamHandler]
     structlog.reset_defaults()
+    for number, handler in caught.items():
+        signal.signal(number, handler)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

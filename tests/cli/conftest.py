@@ -6,14 +6,8 @@ import pytest
 
 from tests.cli.terminal import Terminal
 from tests.worker.place import Place, place
-from tests.worker.process_state import process_state
 
-__all__ = ["place", "process_state"]
-
-
-@pytest.fixture(autouse=True)
-def _restored(process_state: None) -> None:
-    """Commands set up logging."""
+__all__ = ["place"]
 
 
 @pytest.fixture

@@ -87,7 +87,6 @@ def test_the_video_of_the_tiny_model_says_how_it_was_made(debug: Logged) -> None
     assert result["scores"]["end"]["frame"] == "dropped"
 
 
-@pytest.mark.usefixtures("process_state")
 def test_without_debug_there_are_no_debug_lines(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
     task = place.enqueue(place.job(svi2pro=True))
     assert worker.main(place.flags("--until-idle", "--log-format", "json")) == 0

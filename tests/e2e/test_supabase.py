@@ -52,8 +52,6 @@ class Caller:
             assert secret.rpartition(".")[2] not in text
 
 
-pytestmark = pytest.mark.usefixtures("process_state")
-
 CallerMaker = Callable[[Stack, Path], Caller]
 
 

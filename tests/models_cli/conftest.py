@@ -12,9 +12,6 @@ from huggingface_hub import constants
 
 from tests.cli.terminal import Said, run
 from tests.models_cli.hub_server import HubServer, Tree
-from tests.worker.process_state import process_state
-
-__all__ = ["process_state"]
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 TINY = ROOT / "models" / "tiny"
@@ -22,11 +19,6 @@ REPOSITORY = "somebody/Little-Wan"
 SINGLE = "others/files"
 STYLE = "styles/high"
 ROLES = ("transformer", "transformer_2", "vae", "text_encoder", "tokenizer")
-
-
-@pytest.fixture(autouse=True)
-def _restored(process_state: None) -> None:
-    """Commands set up logging."""
 
 
 @pytest.fixture(autouse=True)

@@ -6,9 +6,8 @@ import pytest
 
 from headless.quality.thresholds import Thresholds, load_thresholds
 from tests.worker.place import place
-from tests.worker.process_state import process_state
 
-__all__ = ["limits", "place", "process_state"]
+__all__ = ["limits", "place"]
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,5 @@
 from __future__ import annotations
 
 from tests.worker.place import place
-from tests.worker.process_state import process_state
 
-__all__ = ["place", "process_state"]
+__all__ = ["place"]

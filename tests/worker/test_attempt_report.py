@@ -73,9 +73,7 @@ def test_an_attempt_that_failed_at_a_step(place: Place) -> None:
     assert "decoding" not in report["timings"]
 
 
-def test_an_attempt_that_sigterm_ended(
-    place: Place, monkeypatch: pytest.MonkeyPatch, process_state: None
-) -> None:
+def test_an_attempt_that_sigterm_ended(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     task = place.enqueue(place.job(loras={LORA: 1.0}, steps=4))
     on_step = JobListener.on_step
 

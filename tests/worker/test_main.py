@@ -9,8 +9,6 @@ import pytest
 import worker
 from tests.worker.place import Place
 
-pytestmark = pytest.mark.usefixtures("process_state")
-
 
 def _main(place: Place, *flags: str) -> int:
     return worker.main(place.flags("--engine", "fake", "--until-idle", *flags))

@@ -32,9 +32,7 @@ def test_waiting_ends_with_the_request() -> None:
     assert clock.monotonic() - began < 5
 
 
-def test_a_signal_that_nobody_can_be_told_of_is_still_heard(
-    monkeypatch: pytest.MonkeyPatch, process_state: None
-) -> None:
+def test_a_signal_that_nobody_can_be_told_of_is_still_heard(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever read the log may be gone: an error in a signal's handler comes up wherever the engine is."""
     reader, writer = os.pipe()
     os.close(reader)
