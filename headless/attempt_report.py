@@ -9,10 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from headless import __version__
-from headless.fingerprint import fingerprint
 from headless.planning.plan import Plan
 from headless.result import effective
-from headless.segment import LoraUse
 from headless.task import Json
 from wan2gp_patch.adjustment import Adjustment
 
@@ -40,7 +38,8 @@ class PeakMemory:
 class AttemptReport:
     """Replaced by a fuller one as the attempt goes on.
 
-    `inputs`: field -> SHA-256; `weights`: role of a file -> fingerprint; `loras`: names and fingerprints;
+    `inputs`: field -> SHA-256; `weights`: role of a file -> fingerprint; `loras`: names and fingerprints,
+    as the hash of a checkpoint's inputs has them;
     `engine`: what the engine has found so far, which goes on changing.
     """
 
@@ -86,8 +85,3 @@ def peak_memory(gpu: int | None = None) -> PeakMemory:
     """Up to now."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return PeakMemory(peak if sys.platform == "darwin" else peak * 1024, gpu)
-
-
-def lora_fingerprints(loras: Sequence[LoraUse]) -> tuple[dict[str, Json], ...]:
-    """Name and fingerprint of every LoRA, as the hash of a checkpoint's inputs has them."""
-    return tuple({"name": lora.name, "fingerprint": fingerprint(lora.path)} for lora in loras)

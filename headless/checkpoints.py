@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextvars
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -13,7 +13,6 @@ from types import TracebackType
 import structlog
 
 from headless.errors import HeadlessError
-from headless.fingerprint import fingerprint
 from headless.inputs import Inputs
 from headless.plan import Plan, plan_json
 from headless.ports import Engine, Storage, TaskQueue
@@ -25,13 +24,20 @@ MAX_BYTES = 2_000_000_000
 log = structlog.get_logger(__name__)
 
 
-def input_hash(plan: Plan, inputs: Inputs, segment: SegmentInputs, engine: Engine) -> str:
-    """SHA-256 over everything that decides the latents: parameters, input files, model, LoRAs, versions."""
+def input_hash(
+    plan: Plan, inputs: Inputs, segment: SegmentInputs, loras: Sequence[str], engine: Engine
+) -> str:
+    """SHA-256 over everything that decides the latents: parameters, input files, model, LoRAs, versions.
+
+    `loras`: the fingerprints of the segment's LoRA files. They were read beside the engine's work.
+    """
     told = {
         "plan": plan_json(plan),
         "inputs": inputs.hashes(),
         "model": engine.model_def,
-        "loras": [(lora.name, fingerprint(lora.path), lora.strengths) for lora in segment.loras],
+        "loras": [
+            (lora.name, known, lora.strengths) for lora, known in zip(segment.loras, loras, strict=True)
+        ],
         "versions": engine.versions(),
     }
     text = json.dumps(told, sort_keys=True, default=str)

@@ -12,9 +12,10 @@ from typing import Any
 
 import structlog
 
-from headless.attempt_report import AttemptReport, lora_fingerprints, peak_memory
+from headless.attempt_report import AttemptReport, peak_memory
 from headless.checkpoints import Checkpoints, input_hash
 from headless.errors import BadInput
+from headless.fingerprint import fingerprint
 from headless.forecast import Forecast
 from headless.inputs import InputFetcher
 from headless.job import JobServices
@@ -118,7 +119,9 @@ class TaskRun:
         )
         self._learn(plan=self._plan, inputs=self._inputs.hashes(), weights=s.weights(definition.model_def))
         loras = locate_loras(self._plan.loras, s.loras, self.listener.check)
-        self._learn(loras=lora_fingerprints(loras))
+        self._fingerprints = [fingerprint(lora.path) for lora in loras]
+        named = zip(loras, self._fingerprints, strict=True)
+        self._learn(loras=[{"name": lora.name, "fingerprint": known} for lora, known in named])
         self._segment = segment_inputs(self._plan, self._inputs, loras, self.listener.check)
         self._learn(adjustments=self._segment.adjustments)
         self._checks = OutputChecks(self._plan, self._segment.pictures)
@@ -159,7 +162,7 @@ class TaskRun:
     def _clip(self, forecast: Forecast) -> Made | Refusal:
         """One run of the engine. What it leaves behind after a refusal needs neither memory nor disk."""
         s = self._services
-        digest = input_hash(self._plan, self._inputs, self._segment, s.engine)
+        digest = input_hash(self._plan, self._inputs, self._segment, self._fingerprints, s.engine)
         sampled = self._checkpoints.find(0, digest)
         request = build_request(self._plan, self._segment, sampled, strict=self._params.strict)
         self.listener.expect(forecast.expect(request))
@@ -221,7 +224,7 @@ class TaskRun:
             plan,
             self._inputs,
             generation,
-            (*plan.adjustments, *self._segment.adjustments, *generation.adjustments),
+            (*plan.adjustments, *self._known.adjustments),
             quality,
             made.versions,
             self._services.worker_id,

@@ -12,6 +12,7 @@ from headless.adapters.fake_engine import FakeEngine
 from headless.checkpoints import input_hash
 from headless.clock import SystemClock
 from headless.engine.wan import WanEngine
+from headless.fingerprint import fingerprint
 from headless.inputs import Inputs
 from headless.job_listener import SilentListener
 from headless.plan import Plan
@@ -96,7 +97,7 @@ def test_a_lora_of_the_same_size_is_another_input(tmp_path: Path, monkeypatch: p
     seen = set()
     for content in (b"first", b"other", b"first"):
         path.write_bytes(content)
-        seen.add(input_hash(cast("Plan", None), Inputs(), segment, engine))
+        seen.add(input_hash(cast("Plan", None), Inputs(), segment, [fingerprint(path)], engine))
     assert len(seen) == 2
 
 
