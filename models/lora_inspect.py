@@ -132,7 +132,7 @@ def _base(best: Network, fits: Sequence[str]) -> str:
     """Networks of one width share their inner layers; a LoRA of these alone is at home in all of them."""
     if {"i2v_2_2", "t2v"} <= set(fits):
         return "Wan 14B, any of 2.1 and 2.2"
-    return "Wan 2.1 1.3B" if {"t2v_1_3b", "fun_inp_1_3b"} <= set(fits) else best.name
+    return "Wan 2.1 1.3B" if {"t2v_1.3B", "fun_inp_1.3B"} <= set(fits) else best.name
 
 
 def _sha256(path: Path) -> str:

@@ -16,6 +16,8 @@ from wan2gp_patch.frames import FRAMES_PER_LATENT, Continuation, EndFrameMode, S
 DEFAULT_MODE: Final = EndFrameMode.EXTRA_LATENT
 DEFAULT_OVERLAP: Final = 4
 DEFAULT_MOTION_LATENTS: Final = 1
+TEXT_ONLY: Final = frozenset({"t2v", "t2v_1.3B", "t2v_2_2"})
+"""Architectures that read noise and text, and no picture."""
 _NEUTRAL: Final = {
     "start_latent_strength": 1.0,
     "end_latent_strength": 1.0,
@@ -47,6 +49,9 @@ def resolve_images(params: GenerateParams, definition: ModelDefinition, ledger: 
         BadParams: the inputs cannot be combined; the message says why and what to give.
     """
     svi = _svi2pro(params, definition)
+    text_only = definition.architecture in TEXT_ONLY
+    if text_only:
+        _refuse_pictures(params, svi)
     _check_sources(params, svi)
     mode = _mode(params, definition, svi, ledger)
     _check_mode(params, svi, mode)
@@ -63,13 +68,27 @@ def resolve_images(params: GenerateParams, definition: ModelDefinition, ledger: 
         overlap=overlap,
         motion_latent_count=motion,
         pad_with_anchor=_pad_with_anchor(params, definition, svi, mode, continuation, ledger),
-        options=_options(params, svi, ledger),
+        options=_options(params, svi, text_only, ledger),
     )
 
 
 def _svi2pro(params: GenerateParams, definition: ModelDefinition) -> bool:
     own = bool(definition.model_def.get("svi2pro", False))
     return own if params.svi2pro is None else params.svi2pro
+
+
+def _refuse_pictures(params: GenerateParams, svi: bool) -> None:
+    if svi:
+        raise BadParams(
+            f"svi2pro is true, and {params.model} makes videos of text only: leave svi2pro out, or choose an "
+            "image-to-video model."
+        )
+    given = sorted(params.references())
+    if given:
+        raise BadParams(
+            f"{given[0]} is given, and {params.model} makes videos of text only: leave {', '.join(given)} "
+            "out, or choose an image-to-video model."
+        )
 
 
 def _check_sources(params: GenerateParams, svi: bool) -> None:
@@ -203,8 +222,10 @@ def _pad_with_anchor(
     return wanted and has_empty_pixels
 
 
-def _options(params: GenerateParams, svi: bool, ledger: Ledger) -> dict[str, float]:
-    used = {name: neutral if svi else getattr(params, name) for name, neutral in _NEUTRAL.items()}
+def _options(params: GenerateParams, svi: bool, text_only: bool, ledger: Ledger) -> dict[str, float]:
+    idle = svi or text_only
+    used = {name: neutral if idle else getattr(params, name) for name, neutral in _NEUTRAL.items()}
+    why = f"it does nothing with {'svi2pro' if svi else 'a model that reads no pictures'}"
     for name, value in used.items():
-        ledger.used(name, getattr(params, name), value, "it does nothing with svi2pro")
+        ledger.used(name, getattr(params, name), value, why)
     return used

@@ -131,7 +131,7 @@ def test_the_expert_is_guessed_from_names(name: str, title: str, expected: str) 
     [
         ("i2v_2_2", ["blocks.39.attn1.to_q"], "any of 2.1 and 2.2", ("i2v_2_2", "t2v", "i2v", "flf2v_720p")),
         ("i2v", ["blocks.3.attn2.add_k_proj"], "Wan 2.1 image to video 14B", ("i2v", "flf2v_720p")),
-        ("t2v_1_3b", ["blocks.29.ffn.net.2"], "Wan 2.1 1.3B", ("t2v_1_3b", "fun_inp_1_3b")),
+        ("t2v_1.3B", ["blocks.29.ffn.net.2"], "Wan 2.1 1.3B", ("t2v_1.3B", "fun_inp_1.3B")),
         ("ti2v_5b", ["proj_out"], "5B", ("ti2v_5b",)),
     ],
 )

@@ -42,5 +42,5 @@ def test_sizes_are_those_of_the_networks() -> None:
     sizes = {n.id: sum(prod(shape) for shape in n.shapes().values()) / 1e9 for n in NETWORKS}
     for row in re.findall(r"^\| (?:one|the|`).*billion \|.*$", PAGE, re.M):
         said = float(re.findall(r"([\d.]+) billion", row)[0])
-        for network in re.findall(r"`(\w+)`", row):
+        for network in re.findall(r"`([\w.]+)`", row):
             assert said == pytest.approx(sizes[network], abs=0.06), network

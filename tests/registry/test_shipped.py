@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,9 @@ def test_the_promised_models_are_there(registry: Registry) -> None:
         "i2v_480p",
         "i2v_720p",
         "flf2v_720p",
+        "t2v",
+        "t2v_1.3B",
+        "t2v_2_2",
         "wan_tiny_i2v",
     }
     assert promised <= set(registry.names())
@@ -72,6 +76,42 @@ def test_the_splits_of_the_lightning_presets(registry: Registry) -> None:
     baseline = registry.definition("wan_2_2_i2v_lightning_baseline_2_2_2").settings
     assert (baseline["steps"], baseline["steps_per_phase"], baseline["guidance_phases"]) == (6, [2, 2, 2], 3)
     assert (baseline["switch_threshold"], baseline["switch_threshold2"]) == (883, 558)
+
+
+@pytest.mark.parametrize(
+    ("model", "steps", "shift", "guidance", "boundary"),
+    [
+        ("t2v", 50, 5.0, (5.0, None), None),
+        ("t2v_1.3B", 50, 8.0, (6.0, None), None),
+        ("t2v_2_2", 40, 12.0, (4.0, 3.0), 875),
+    ],
+)
+def test_text_to_video_as_its_makers_recommend(
+    registry: Registry,
+    model: str,
+    steps: int,
+    shift: float,
+    guidance: tuple[float, float | None],
+    boundary: int | None,
+) -> None:
+    definition = registry.definition(model)
+    told = definition.settings
+    assert (told["steps"], told["flow_shift"], told.get("boundary")) == (steps, shift, boundary)
+    assert (told["guidance_scale"], told.get("guidance_scale_2")) == guidance
+    pair = boundary is not None
+    assert ("transformer_2" in definition.model_def["files"]) is pair
+    assert ("URLs2" in definition.model_def) is pair
+    assert not {"image_encoder", "image_processor"} & set(definition.model_def["files"])
+
+
+def test_repositories_are_pinned_to_commits(registry: Registry) -> None:
+    """One commit per repository, whole: an abbreviated one could come to mean another."""
+    commits: dict[str, set[str]] = {}
+    for model in registry.models_def.values():
+        if "repository" in model:
+            assert re.fullmatch(r"[0-9a-f]{40}", model["revision"])
+            commits.setdefault(model["repository"], set()).add(model["revision"])
+    assert {len(found) for found in commits.values()} == {1}
 
 
 def test_the_tiny_models_come_with_their_files_and_without_output_checks(registry: Registry) -> None:
