@@ -40,7 +40,8 @@ class AttemptReport:
 
     `inputs`: field -> SHA-256; `weights`: role of a file -> fingerprint; `loras`: names and fingerprints,
     as the hash of a checkpoint's inputs has them;
-    `engine`: what the engine has found so far, which goes on changing.
+    `engine`: what the engine has found so far, which goes on changing; `memory`: its memory plan, also where
+    it came to no clip.
     """
 
     plan: Plan | None = None
@@ -50,6 +51,7 @@ class AttemptReport:
     loras: Sequence[Mapping[str, Json]] = ()
     end_frame_mode: str | None = None
     engine: Mapping[str, Any] = field(default_factory=dict)
+    memory: Mapping[str, Any] = field(default_factory=dict)
     peak: PeakMemory | None = None
 
     def as_json(self, versions: Mapping[str, str], timings: Mapping[str, float]) -> dict[str, Any]:
@@ -65,7 +67,8 @@ class AttemptReport:
 
     def _plan_of_memory(self) -> dict[str, Any]:
         names = {"memory": "plan", "memory_steps_down": "steps_down"}
-        return {name: self.engine[key] for key, name in names.items() if key in self.engine}
+        known = {**self.engine, **self.memory}
+        return {name: known[key] for key, name in names.items() if key in known}
 
     def _planned(self) -> dict[str, Any]:
         if self.plan is None:

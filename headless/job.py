@@ -42,6 +42,8 @@ class JobServices:
     """Fingerprints of the files that the engine loads for a model's section, by their roles."""
     gpu_peak: Callable[[], int | None] = lambda: None
     """The most bytes that the engine took on a GPU at once."""
+    memory_told: Callable[[str], Mapping[str, Any]] = lambda _: {}
+    """The memory plan under which the engine holds a model, and how it came to it."""
     planning: ModelRegistry = field(init=False, repr=False)
     """The definitions as they were at the start: the next task is planned while `registry` is patched for the
     current one, and must not see it."""

@@ -149,12 +149,15 @@ class TaskRun:
         if self.claim.attempt > 1:
             # An attempt that kills its worker at once, every time, would pass for a bystander for ever.
             self.listener.make_known()
-        s.engine.load(self._plan.model, self.listener)
-        with self._patched_definition():
-            made = self._clip(forecast)
-            if isinstance(made, Refusal):
-                self._reseed(made)
+        try:
+            s.engine.load(self._plan.model, self.listener)
+            with self._patched_definition():
                 made = self._clip(forecast)
+                if isinstance(made, Refusal):
+                    self._reseed(made)
+                    made = self._clip(forecast)
+        finally:
+            self._learn(memory=s.memory_told(self._plan.model))
         if isinstance(made, Refusal):
             raise bad_output(tuple(filter(None, (self._refused, made))), strict=False)
         return made

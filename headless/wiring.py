@@ -147,12 +147,13 @@ def _services(
     settings: WorkerSettings, queue: TaskQueue, storage: Storage, clock: Clock, shutdown: Shutdown
 ) -> JobServices:
     registry = open_registry(settings.models)
+    engine = open_engine(settings, registry)
     workspace = _workspace(settings)
     policy = FetchPolicy(allowed_hosts=settings.allowed_hosts)
     return JobServices(
         queue=queue,
         storage=storage,
-        engine=open_engine(settings, registry),
+        engine=engine,
         registry=registry,
         clock=clock,
         shutdown=shutdown,
@@ -166,18 +167,19 @@ def _services(
         on_beat=_heartbeat(settings.health_file),
         stall_seconds=settings.stall_seconds,
         on_stalled=_leave_hung,
-        **_evidence(settings),
+        **_evidence(settings, engine),
     )
 
 
-def _evidence(settings: WorkerSettings) -> dict[str, Any]:
+def _evidence(settings: WorkerSettings, engine: Engine) -> dict[str, Any]:
     """How an attempt learns what its engine was made of and took; the fake one loads and takes nothing."""
     if settings.engine == "fake":
         return {}
     from headless.engine.allocator import DeviceAllocator
-    from headless.engine.wan import pick_device
+    from headless.engine.wan import WanEngine, pick_device
 
-    return {
+    told = {"memory_told": engine.memory_told} if isinstance(engine, WanEngine) else {}
+    return told | {
         "weights": WeightFingerprints(_weight_folders(settings)).of,
         "gpu_peak": DeviceAllocator(pick_device(settings.device)).peak,
     }

@@ -107,10 +107,7 @@ class ClipDecoder:
 
 def describe_plan(ladder: Ladder, details: dict[str, Any]) -> None:
     """Put the memory plan and how it came to it into the result."""
-    plan = ladder.loaded.plan
-    details["memory"] = plan.value
-    if ladder.steps_down:
-        details["memory_steps_down"] = [step.described() for step in ladder.steps_down]
-    if plan.tiles and TILES_WARNING not in details.setdefault("warnings", []):
+    details |= ladder.described()
+    if ladder.loaded.plan.tiles and TILES_WARNING not in details.setdefault("warnings", []):
         log.warning(TILES_WARNING)
         details["warnings"].append(TILES_WARNING)

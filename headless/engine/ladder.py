@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Final
 
 import structlog
 import torch
@@ -12,6 +13,9 @@ from headless.engine.failures import RanOut, memory_reported
 from headless.engine.loading import LoadedModel, LoadOptions, Recipe, load_model, part_sizes
 from headless.engine.plans import MemoryPlan, choose_plan, rungs_below
 from headless.errors import OutOfMemory, UsageError
+
+PLAN: Final = "memory"
+"""Key of the plan in what `Ladder.described` tells."""
 
 log = structlog.get_logger(__name__)
 
@@ -59,6 +63,13 @@ class Ladder:
     def empty(self) -> bool:
         """Whether no model is loaded."""
         return self._loaded is None
+
+    def described(self) -> dict[str, Any]:
+        """The plan, if a model is loaded, and the steps down, if there were any. For results and reports."""
+        told: dict[str, Any] = {} if self._loaded is None else {PLAN: self._loaded.plan.value}
+        if self.steps_down:
+            told["memory_steps_down"] = [step.described() for step in self.steps_down]
+        return told
 
     def holds(self, recipe: Recipe) -> bool:
         """Whether the networks of this recipe are in memory."""

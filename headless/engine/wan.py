@@ -16,7 +16,7 @@ import torch
 from headless.engine.allocator import Allocator, DeviceAllocator
 from headless.engine.compiled import keep_compiled, warm_up
 from headless.engine.failures import RanOut, memory_reported
-from headless.engine.ladder import Ladder
+from headless.engine.ladder import PLAN, Ladder
 from headless.engine.loading import LoadedModel, LoadOptions, make_recipe
 from headless.engine.plans import check_plan
 from headless.engine.prompt_cache import PromptCache
@@ -84,11 +84,19 @@ class WanEngine:
         names = ("torch", "diffusers", "transformers")
         return {"engine": "wan", **{name: version(name) for name in names}, "device": self._device_name()}
 
+    def memory_told(self, model: str) -> dict[str, Any]:
+        """The plan under which `model` is in memory, and how it came to it since the last `load`.
+
+        Without `memory` where it is not there. Names as in `Generation.details`.
+        """
+        told = self._ladder.described()
+        return told if self.loaded_model == model else {k: v for k, v in told.items() if k != PLAN}
+
     def load(self, model: str, listener: EngineListener) -> None:
         """Bring a model into memory. Raises `ModelMissing`, `OutOfMemory`."""
+        self._ladder.steps_down.clear()
         definition = self._registry.definition(model).model_def
         recipe = make_recipe(model, definition, self._folders, self._device)
-        self._ladder.steps_down.clear()
         self._switch = None
         if not self._ladder.holds(recipe):
             listener.on_phase(Phase.LOADING)

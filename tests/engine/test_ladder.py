@@ -58,6 +58,26 @@ def test_the_result_says_nothing_where_nothing_ran_out(registry: Registry) -> No
     assert generation.details["peak_bytes"] > 0
 
 
+def test_the_plan_can_be_asked_for_at_any_time(registry: Registry) -> None:
+    engine, _ = engine_with(registry, ["loading", "step 2"])
+    assert engine.memory_told("wan_tiny_i2v") == {}
+
+    def failing(event: str) -> None:
+        if event == "step 2":
+            raise Cancelled("enough")
+
+    with pytest.raises(Cancelled):
+        engine.generate(ASKED, Heard(on=failing))
+    steps = [
+        {"from": "resident", "to": "swap", "while": "loading"},
+        {"from": "swap", "to": "stream", "while": "step 2"},
+    ]
+    assert engine.memory_told("wan_tiny_i2v") == {"memory": "stream", "memory_steps_down": steps}
+    assert engine.memory_told("another") == {"memory_steps_down": steps}
+    engine.load("wan_tiny_i2v", Heard())
+    assert engine.memory_told("wan_tiny_i2v") == {"memory": "stream"}
+
+
 def test_every_rung_is_tried_once_and_the_last_one_is_flagged(registry: Registry, expected: Clip) -> None:
     engine, _ = engine_with(registry, ["step 2", "loading", "decoding"])
     generation = engine.generate(ASKED, Heard())
