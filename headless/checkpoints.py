@@ -81,19 +81,20 @@ class Checkpoints:
         return path
 
     def record(self, index: int, digest: str, save: Callable[[Path], None]) -> None:
-        """Save the latents now, and bring them to storage and queue beside the work."""
-        path = self._folder / f"checkpoint-{index}-{digest[:12]}.safetensors"
-        save(path)
+        """Save the latents and bring them to storage and queue, beside the work: `save` runs in another
+        thread, once, before this attempt is left."""
         context = contextvars.copy_context()
-        self._pool.submit(context.run, self._publish, index, digest, path)
+        self._pool.submit(context.run, self._publish, index, digest, save)
 
-    def _publish(self, index: int, digest: str, path: Path) -> None:
+    def _publish(self, index: int, digest: str, save: Callable[[Path], None]) -> None:
         claim = self._claim
+        path = self._folder / f"checkpoint-{index}-{digest[:12]}.safetensors"
         key = f"{claim.output_prefix}/{path.name}"
         try:
+            save(path)
             self._storage.put(key, path, "application/octet-stream")
             self._queue.checkpoint(claim.task_id, claim.attempt, index, digest, key)
-        except HeadlessError as error:
-            log.warning("checkpoint not kept", segment=index, error=error.message)
+        except (HeadlessError, OSError) as error:
+            log.warning("checkpoint not kept", segment=index, error=str(error))
         except Exception as error:
             log.error("checkpoint not kept", segment=index, exc_info=error)

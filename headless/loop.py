@@ -98,6 +98,7 @@ class WorkLoop(Generic[Run, Made]):
         self._sick: set[str | None] = set()
         self._ahead: Future[Run | Settled | None] | None = None
         self._publishing: deque[Future[Settled]] = deque()
+        self._held: tuple[Run, Made] | None = None
 
     def run(self) -> int:
         """Work until asked to stop, until idle, or once, as the policy says. 0: as asked; 1: unfit."""
@@ -136,9 +137,12 @@ class WorkLoop(Generic[Run, Made]):
 
     def _next(self) -> Run | Settled | None:
         if self._ahead is not None:
+            if not self._ahead.done():
+                self._publish_held()
             ahead, self._ahead = self._ahead.result(), None
             if ahead is not None:
                 return ahead
+        self._publish_held()
         return self._claim_and_prepare()
 
     def _claim_and_prepare(self) -> Run | Settled | None:
@@ -171,17 +175,27 @@ class WorkLoop(Generic[Run, Made]):
 
     def _run(self, run: Run) -> None:
         made = self._stages.generate(run, self._nearly_done)
+        self._publish_held()
         if isinstance(made, Settled):
             self._note(made)
             return
         self._await_publications(PUBLISHING_AT_ONCE - 1)
-        self._publishing.append(self._publisher.submit(self._stages.publish, run, made))
+        self._held = run, made
         if self._policy.once:
+            self._publish_held()
             self._await_publications()
             self._status = self._status or 0
 
+    def _publish_held(self) -> None:
+        """Begin to publish the last task: when the engine has the next one, for it must not wait until then
+        while another thread holds the interpreter; or at once, where there is no next one."""
+        if self._held is not None:
+            (run, made), self._held = self._held, None
+            self._publishing.append(self._publisher.submit(self._stages.publish, run, made))
+
     def _nearly_done(self, seconds: float) -> None:
-        """Have the next task prepared if the engine is free soon."""
+        """Have the last task published, and the next one prepared if the engine is free soon."""
+        self._publish_held()
         stopping = self._shutdown.requested or self._policy.once or self._status is not None
         if self._ahead is None and not stopping and seconds <= self._lead:
             self._ahead = self._preparer.submit(self._claim_and_prepare)
@@ -223,6 +237,7 @@ class WorkLoop(Generic[Run, Made]):
     def _wind_up(self) -> None:
         """Let the publisher finish, and give back what was prepared or may have been granted unheard."""
         ahead = None
+        self._publish_held()
         if self._ahead is not None:
             ahead, self._ahead = self._ahead.result(), None
         if ahead is None and not self._answered:

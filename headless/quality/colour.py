@@ -31,11 +31,17 @@ def lab(picture: Picture) -> Plane:
     (255, 255, 255) is. A distance of about 2.3 in it is what eyes just notice (Mahy, Van Eycken and
     Oosterlinck, Color Research and Application 19, 1994).
     """
+    return np.moveaxis(lab_planes(picture.reshape(-1, 3)).reshape(3, *picture.shape[:-1]), 0, -1)
+
+
+def lab_planes(pixels: Picture) -> Plane:
+    """The same of uint8 [N, 3] as three planes, float64 [3, N], over which means are three times as fast."""
     matrix = np.asarray(_TO_XYZ)
-    relative = _linear()[picture] @ (matrix / matrix.sum(axis=1, keepdims=True)).T
-    bent = np.where(relative > _DELTA**3, np.cbrt(relative), relative / (3 * _DELTA**2) + 4 / 29)
-    x, y, z = bent[..., 0], bent[..., 1], bent[..., 2]
-    colours: Plane = np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1)
+    relative = (matrix / matrix.sum(axis=1, keepdims=True)) @ np.ascontiguousarray(_linear()[pixels].T)
+    bent = np.cbrt(relative)
+    np.copyto(bent, relative / (3 * _DELTA**2) + 4 / 29, where=relative <= _DELTA**3)
+    x, y, z = bent
+    colours: Plane = np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)])
     return colours
 
 

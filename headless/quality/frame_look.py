@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from headless.quality.colour import Plane, lab, luma
+from headless.quality.colour import Plane, lab_planes, luma
 from headless.quality.thresholds import Thresholds
 from headless.segment import Picture
 
@@ -65,14 +65,14 @@ def look_at(frame: Picture) -> FrameLook:
     """
     n = max(1, min(frame.shape[:2]) // SAMPLED_SIDE)
     seen = frame[::n, ::n]
-    brightness, colours = luma(seen), lab(seen).reshape(-1, 3)
+    brightness, colours = luma(seen), lab_planes(seen.reshape(-1, 3))
     return FrameLook(
         bright=float(np.percentile(brightness, BRIGHT_PERCENT, method="lower")),
         luma_mean=float(brightness.mean()),
         luma_std=float(brightness.std()),
-        chroma=float(np.hypot(colours[:, 1], colours[:, 2]).mean()),
-        lab_mean=colours.mean(axis=0),
-        lab_std=colours.std(axis=0),
+        chroma=float(np.sqrt(colours[1] ** 2 + colours[2] ** 2).mean()),
+        lab_mean=colours.mean(axis=1),
+        lab_std=colours.std(axis=1),
         pixels=brightness,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -15,7 +16,7 @@ from headless.task import Capability, Claim, NewTask
 from headless.wiring import SHIPPED_CONFIGS
 from models.registry import load_models_def
 from tests.worker.fake_clock import FakeClock
-from tests.worker.signalling_queue import SignallingQueue
+from tests.worker.signalling_queue import PATIENCE, SignallingQueue
 
 
 class Rig:
@@ -26,6 +27,7 @@ class Rig:
         self.queue = SignallingQueue(self.clock)
         self.shutdown = Shutdown(self.clock, grace=30)
         self.ran: list[str] = []
+        self.log: list[str] = []
         self.beats = 0
         self.end: Callable[[Claim], Settled] = self.complete
 
@@ -38,10 +40,13 @@ class Rig:
 
     def generate(self, run: Claim, nearly_done: Callable[[float], None]) -> str | Settled:
         self.ran.append(run.task_id)
+        self.log.append(f"began {run.task_id}")
+        nearly_done(60.0)
         settled = self.end(run)
         return run.task_id if settled.outcome is Outcome.DONE else settled
 
     def publish(self, run: Claim, made: str) -> Settled:
+        self.log.append(f"published {made}")
         return Settled(Outcome.DONE)
 
     def abandon(self, run: Claim) -> Settled:
@@ -96,6 +101,52 @@ def test_once_runs_one(rig: Rig) -> None:
     ids = _queue(rig, 2)
     assert rig.loop(once=True).run() == 0
     assert rig.ran == ids[:1]
+
+
+def test_a_task_is_published_once_the_engine_has_the_next_one(rig: Rig) -> None:
+    """Another thread that starts in between would hold up the engine."""
+    first, second = _queue(rig, 2)
+
+    class Ahead(Rig):
+        """Has its next task prepared while the engine works."""
+
+        def generate(self, run: Claim, nearly_done: Callable[[float], None]) -> str | Settled:
+            made = super().generate(run, nearly_done)
+            nearly_done(0.0)
+            loop = running[0]
+            if loop._ahead is not None:
+                loop._ahead.result()
+            return made
+
+    rig.__class__ = Ahead
+    running = [rig.loop(until_idle=True)]
+    assert running[0].run() == 0
+    assert rig.log.index(f"began {second}") < rig.log.index(f"published {first}")
+    assert rig.log[-1] == f"published {second}"
+
+
+def test_a_task_with_no_other_behind_it_is_published_at_once(rig: Rig) -> None:
+    (only,) = _queue(rig, 1)
+    published = threading.Event()
+
+    class Told(Rig):
+        """Says when it publishes."""
+
+        def publish(self, run: Claim, made: str) -> Settled:
+            published.set()
+            return super().publish(run, made)
+
+    class Patient(SignallingQueue):
+        """The same queue; an empty look waits for the publication, as a long rest would."""
+
+        def claim(self, worker_id: str, claim_id: str, capability: Capability) -> Claim | None:
+            claim = super().claim(worker_id, claim_id, capability)
+            assert claim is not None or published.wait(PATIENCE)
+            return claim
+
+    rig.__class__, rig.queue.__class__ = Told, Patient
+    assert rig.loop(until_idle=True).run() == 0
+    assert rig.log == [f"began {only}", f"published {only}"]
 
 
 def test_a_stop_ends_the_loop_after_the_current_task(rig: Rig) -> None:
