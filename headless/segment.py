@@ -70,6 +70,10 @@ class SegmentRequest:
     augment_empty_frames: float = 0.0
     noise_augmentation: float = 0.0
     overlap: int = 4
+    end_tail_latents: int = 0
+    """Latents at the end of the clip that are not handed on to the next one."""
+    start_is_last_frame: bool = False
+    """`start_image` is the last frame of the clip before, which the first frame repeats."""
     loras: tuple[LoraUse, ...] = ()
     sampled_latents: Path | None = None
     """What `Generation.save_sampled` wrote for this very request: nothing is sampled again."""

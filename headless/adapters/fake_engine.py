@@ -21,7 +21,13 @@ from headless.errors import BadParams
 from headless.ports import Clock, ModelRegistry
 from headless.segment import EngineListener, Generation, Picture, SegmentRequest
 from headless.task import Phase
-from wan2gp_patch.frames import Continuation, EndFrameMode, continuation_of_video, prefix_frames
+from wan2gp_patch.frames import (
+    FRAMES_PER_LATENT,
+    Continuation,
+    EndFrameMode,
+    continuation_of_video,
+    prefix_frames,
+)
 
 
 class FakeEngine:
@@ -77,7 +83,9 @@ class FakeEngine:
             end_frame_mode=_mode(request, svi).value,
             details=self._details(request),
             not_finite=lambda: spoiler.not_finite,
-            save_handoff=lambda path: _save_handoff(path, first + request.num_frames - 1),
+            save_handoff=lambda path: _save_handoff(
+                path, first + request.num_frames - 1 - FRAMES_PER_LATENT * request.end_tail_latents
+            ),
             save_sampled=lambda path: _save_handoff(path, first + request.num_frames - 1),
         )
 
@@ -102,6 +110,8 @@ def _continuation(request: SegmentRequest, svi: bool) -> Continuation:
     """What the clip continues. SVI continues latents, also of a video, unless an end image is encoded."""
     if request.previous_latents is not None:
         return Continuation.latents(request.motion_latent_count)
+    if request.start_is_last_frame:
+        return Continuation.last_frame()
     if request.prefix is None:
         return Continuation.nothing()
     frames, mode = len(request.prefix), _mode(request, svi)
@@ -125,6 +135,8 @@ def _first_number(request: SegmentRequest, head: int) -> int:
         last = int(json.loads(request.previous_latents.read_text(encoding="utf-8"))["last_number"])
     elif request.prefix is not None:
         last = read_number(request.prefix[-1])
+    elif request.start_is_last_frame and request.start_image is not None:
+        last = read_number(request.start_image)
     else:
         return 0
     return last + 1 - head

@@ -60,6 +60,8 @@ def condition(
             conditioned = _svi(request, vae)
         else:
             conditioned = _image_to_video(request, vae, generator)
+        if request.start_is_last_frame:
+            conditioned = replace(conditioned, continuation=Continuation.last_frame())
         new_frames(request.num_frames, conditioned.continuation)
     except ConditioningError as error:
         raise BadParams(str(error)) from error

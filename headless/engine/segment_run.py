@@ -168,7 +168,7 @@ class SegmentRun:
     ) -> Generation:
         request = self._request
         extra = conditioned.end_frame_mode is EndFrameMode.EXTRA_LATENT
-        handed_on = latents[:, :-1] if extra else latents
+        handed_on = self._handed_on(latents, extra)
         self._describe(latents, schedule, steps)
         finite = bool(torch.isfinite(latents).all())
         if not finite:
@@ -197,6 +197,11 @@ class SegmentRun:
             not_finite=decoder.not_finite,
         )
 
+    def _handed_on(self, latents: Tensor, extra: bool) -> Tensor:
+        """What the next clip may see: neither the end latent nor the tail that is cut."""
+        frames = latent_count(self._request.num_frames) if extra else latents.shape[1]
+        return latents[:, : frames - self._request.end_tail_latents]
+
     def _save(self, path: Path, latents: Tensor) -> None:
         request = self._request
         about = {"model": request.model, "seed": str(request.seed), "num_frames": str(request.num_frames)}
@@ -209,6 +214,7 @@ class SegmentRun:
         self._details |= {
             "engine": "wan",
             "device": str(self._device),
+            "ranks": self._ladder.ranks,
             "dtype": str(recipe.dtype).removeprefix("torch."),
             "vae_dtype": str(recipe.vae_dtype).removeprefix("torch."),
             "attention": loaded.attention,
