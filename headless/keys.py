@@ -1,4 +1,7 @@
-"""Names of stored objects: `inputs/<owner>/<sha256><ext>` and `outputs/<owner>/<task>/<attempt>/<name>`.
+"""Names of stored objects.
+
+`inputs/<owner>/<sha256><ext>`, `outputs/<owner>/<task>/<attempt>/<name>` and
+`segments/<owner>/<sha256>.safetensors`.
 
 A key is relative, `/`-separated and made of harmless characters only, so that it means the same on a disk,
 in a URL and in a bucket. Everything else is `Unsafe`: there is no cleaning up, because a cleaned name can
@@ -51,11 +54,17 @@ def safe_segment(segment: str) -> str:
 
 def input_key(owner: str, sha256: str, extension: str = "") -> str:
     """Key of a user's input file, named by its content. `extension` is empty or like `.png`, lower case."""
-    if not _SHA256.fullmatch(sha256):
-        raise Unsafe(f"{_shown(sha256)} is not a SHA-256 in 64 lower-case hexadecimal digits")
     if not _EXTENSION.fullmatch(extension):
         raise Unsafe(f"the extension {_shown(extension)} must be empty or a dot and 1 to 10 of a-z 0-9")
-    return safe_key(f"inputs/{safe_segment(owner)}/{sha256}{extension}")
+    return safe_key(f"inputs/{safe_segment(owner)}/{_checked_sha256(sha256)}{extension}")
+
+
+def segment_key(owner: str, sha256: str) -> str:
+    """Key of a finished segment's latents, named by the SHA-256 of everything that went into it.
+
+    Not of their bytes: whoever would make the segment again knows where to look first.
+    """
+    return safe_key(f"segments/{safe_segment(owner)}/{_checked_sha256(sha256)}.safetensors")
 
 
 def output_prefix(owner: str, task_id: str, attempt: int) -> str:
@@ -68,6 +77,12 @@ def output_prefix(owner: str, task_id: str, attempt: int) -> str:
 def output_key(owner: str, task_id: str, attempt: int, name: str) -> str:
     """Key of one object that an attempt writes; `name` is a single part."""
     return safe_key(f"{output_prefix(owner, task_id, attempt)}/{safe_segment(name)}")
+
+
+def _checked_sha256(sha256: str) -> str:
+    if not _SHA256.fullmatch(sha256):
+        raise Unsafe(f"{_shown(sha256)} is not a SHA-256 in 64 lower-case hexadecimal digits")
+    return sha256
 
 
 def _shown(value: object) -> str:

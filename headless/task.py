@@ -91,10 +91,16 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Continued:
-    """The owner's task that a claimed one continues. `latents_key`: where its latents lie, if it left any."""
+    """The owner's task that a claimed one continues.
+
+    `latents_key`: where its latents lie, if it left any. `video_key`: where its video lies, once it is
+    Complete: the key of an object, or whatever another program wrote in its place.
+    """
 
     status: TaskStatus
     latents_key: str | None
+    video_key: str | None = None
+    task_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -104,7 +110,9 @@ class Claim:
     `attempt` rises with every claim and never repeats: it is the fence. `owner` is the user's id, or
     `local` where the queue knows no users; inputs lie under `inputs/<owner>/`, and everything this attempt
     writes lies under `output_prefix` (`outputs/<owner>/<task_id>/<attempt>`). `continued` is the task that
-    `continue_from` names, where it names one of this owner: a worker may not look at other tasks itself.
+    `continue_from` or `extend_from` names, where it names one of this owner: a worker may not look at other
+    tasks itself. Where neither names a task, it is the last task of `dependant_on` that left latents, or the
+    last of all when none did.
     """
 
     task_id: str

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from headless import keys
+from headless.adapters.sqlite_continued import continued
 from headless.adapters.sqlite_settle import end_crashed
-from headless.task import Checkpoint, Claim, Continued, Json, TaskStatus
+from headless.task import Checkpoint, Claim
 
 AFFINITY_SECONDS: Final = 60.0
 SEEN_EVERY_SECONDS: Final = 10.0
@@ -179,23 +180,8 @@ def _as_claim(db: sqlite3.Connection, bid: Bid, row: sqlite3.Row) -> Claim:
         output_prefix=keys.output_prefix(row["user_id"], row["id"], row["fence"]),
         project_id=row["project_id"],
         checkpoints=tuple(Checkpoint(*segment) for segment in segments),
-        continued=_continued(db, row["user_id"], params),
+        continued=continued(db, row, params),
     )
-
-
-def _continued(db: sqlite3.Connection, owner: str, params: Json) -> Continued | None:
-    name = params.get("continue_from") if isinstance(params, dict) else None
-    if not isinstance(name, str):
-        return None
-    row = db.execute(
-        "SELECT status, json_extract(result, '$.files.latents.key') AS latents FROM tasks "
-        "WHERE id = ? AND user_id = ?",
-        (name.lower(), owner),
-    ).fetchone()
-    if row is None:
-        return None
-    key = row["latents"]
-    return Continued(TaskStatus(row["status"]), key if isinstance(key, str) else None)
 
 
 def _register(db: sqlite3.Connection, bid: Bid) -> None:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from headless.adapters.sqlite_schema import APPLICATION_ID, SCHEMA, SCHEMA_VERSION
+from headless.adapters.sqlite_schema import APPLICATION_ID, SCHEMA, SCHEMA_VERSION, UPGRADES
 from headless.errors import DiskFull, HeadlessError, QueueUnavailable, UsageError
 
 MEMORY: Final = ":memory:"
@@ -190,6 +190,8 @@ def _adopt(connection: sqlite3.Connection, path: str) -> None:
         _create(connection)
     elif application != APPLICATION_ID:
         raise UsageError(f"{path} is a database of another program; choose another file for the queue")
+    elif version in UPGRADES:
+        _upgrade(connection, version)
     elif version != SCHEMA_VERSION:
         raise UsageError(
             f"the queue {path} has schema version {version}, and this program knows {SCHEMA_VERSION}; "
@@ -210,3 +212,9 @@ def _create(connection: sqlite3.Connection) -> None:
         f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA application_id = {APPLICATION_ID};"
         f" PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
     )
+
+
+def _upgrade(connection: sqlite3.Connection, version: int) -> None:
+    """Every step to this program's version, or none of them."""
+    steps = " ".join(UPGRADES[step] for step in range(version, SCHEMA_VERSION))
+    connection.executescript(f"BEGIN IMMEDIATE; {steps} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")

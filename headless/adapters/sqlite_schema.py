@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 APPLICATION_ID: Final = 0x48564951
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 
 SCHEMA: Final = """
 CREATE TABLE tasks (
@@ -60,6 +62,7 @@ CREATE UNIQUE INDEX tasks_once ON tasks (user_id, idempotency_key) WHERE idempot
 CREATE TABLE task_dependencies (
     task_id TEXT NOT NULL REFERENCES tasks (id) ON DELETE CASCADE,
     parent_id TEXT NOT NULL REFERENCES tasks (id),
+    position INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (task_id, parent_id)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX task_dependencies_by_parent ON task_dependencies (parent_id);
@@ -115,3 +118,8 @@ SELECT t.*, CASE WHEN t.status = 'Queued' THEN
 END AS queue_position
 FROM tasks t;
 """
+
+UPGRADES: Final[Mapping[int, str]] = MappingProxyType(
+    {2: "ALTER TABLE task_dependencies ADD COLUMN position INTEGER NOT NULL DEFAULT 0;"}
+)
+"""Schema version -> what makes the next one of it, in a file that holds tasks already."""

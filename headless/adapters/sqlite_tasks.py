@@ -67,7 +67,9 @@ def retry(db: sqlite3.Connection, now: float, task_id: str) -> str | None:
     row = db.execute("SELECT * FROM tasks WHERE id = ?", (task_id,)).fetchone()
     if row is None or not TaskStatus(row["status"]).final:
         return None
-    parents = db.execute("SELECT parent_id FROM task_dependencies WHERE task_id = ?", (task_id,)).fetchall()
+    parents = db.execute(
+        "SELECT parent_id FROM task_dependencies WHERE task_id = ? ORDER BY position", (task_id,)
+    ).fetchall()
     kept = ("user_id", "task_type", "params", "model", "priority", "project_id")
     values = {name: row[name] for name in kept} | {
         "idempotency_key": None,
@@ -89,8 +91,8 @@ def _insert(db: sqlite3.Connection, now: float, values: dict[str, object], paren
     task_id = str(uuid.uuid4())
     db.execute(_INSERT, values | {"id": task_id, "now": now})
     db.executemany(
-        "INSERT OR IGNORE INTO task_dependencies (task_id, parent_id) VALUES (?, ?)",
-        [(task_id, parent) for parent in parents],
+        "INSERT OR IGNORE INTO task_dependencies (task_id, parent_id, position) VALUES (?, ?, ?)",
+        [(task_id, parent, position) for position, parent in enumerate(parents)],
     )
     db.execute(
         "UPDATE tasks SET waiting_on = (SELECT count(*) FROM task_dependencies d JOIN tasks p "

@@ -35,7 +35,10 @@ def claim_from(answer: Mapping[str, Any]) -> Claim:
 
 
 def _continued(told: Mapping[str, Any] | None) -> Continued | None:
-    return None if told is None else Continued(TaskStatus(told["status"]), told["latents"])
+    """Before its last migrations are applied, a project tells neither the video nor the task."""
+    if told is None:
+        return None
+    return Continued(TaskStatus(told["status"]), told["latents"], told.get("video"), told.get("task_id"))
 
 
 def view_from(row: Mapping[str, Any]) -> TaskView:

@@ -14,7 +14,6 @@ from headless.task import (
     Checkpoint,
     Claim,
     CompleteAnswer,
-    Continued,
     FencedAnswer,
     Json,
     NewTask,
@@ -26,7 +25,6 @@ from headless.task import (
 from tests.contracts.calls import (
     NOT_IDS,
     PROGRESS,
-    SHA,
     claim,
     complete,
     fail,
@@ -56,54 +54,6 @@ def test_a_claim_carries_everything_that_the_worker_needs(queue_harness: QueueHa
     assert claimed.lease_seconds == queue_harness.lease_seconds
     assert claimed.output_prefix == f"outputs/{queue_harness.owner}/{task}/1"
     assert claimed.checkpoints == ()
-
-
-def test_a_claim_names_the_latents_of_the_task_that_it_continues(queue_harness: QueueHarness) -> None:
-    """A worker with a token of its own may not look at any other task."""
-    queue = queue_harness.queue
-    queue.enqueue(new_task())
-    first = claim(queue)
-    key = f"{first.output_prefix}/latents.safetensors"
-    result: dict[str, Json] = {"files": {"latents": {"key": key}}}
-    queue.complete(first.task_id, first.attempt, movie_key(first), SHA, result)
-    for name in (first.task_id, first.task_id.upper()):
-        queue.enqueue(new_task({"continue_from": name}))
-        claimed = claim(queue)
-        assert claimed.continued == Continued(TaskStatus.COMPLETE, key)
-        fail(queue, claimed)
-
-
-@pytest.mark.parametrize("files", [None, {}, {"latents": {"key": None}}, {"latents": "none"}, "none"])
-def test_a_task_without_latents_is_named_without_them(queue_harness: QueueHarness, files: Json) -> None:
-    queue = queue_harness.queue
-    queue.enqueue(new_task())
-    first = claim(queue)
-    queue.complete(first.task_id, first.attempt, movie_key(first), SHA, {"files": files})
-    queue.enqueue(new_task({"continue_from": first.task_id}))
-    assert claim(queue).continued == Continued(TaskStatus.COMPLETE, None)
-
-
-def test_a_claim_says_how_far_the_task_is_that_it_continues(queue_harness: QueueHarness) -> None:
-    queue = queue_harness.queue
-    first = queue.enqueue(new_task())
-    claim(queue)
-    queue.enqueue(new_task({"continue_from": first}))
-    assert claim(queue).continued == Continued(TaskStatus.IN_PROGRESS, None)
-
-
-@pytest.mark.parametrize(
-    "name", [None, 7, [], "storage://inputs/a/b.mp4", "", "00000000-0000-4000-8000-00000000dead", "x" * 36]
-)
-def test_what_is_no_task_is_not_continued(queue_harness: QueueHarness, name: Json) -> None:
-    queue_harness.queue.enqueue(new_task({"continue_from": name}))
-    assert claim(queue_harness.queue).continued is None
-
-
-def test_a_task_of_another_owner_is_not_continued(queue_harness: QueueHarness) -> None:
-    theirs = queue_harness.other_owner().enqueue(new_task())
-    claim(queue_harness.queue)
-    queue_harness.queue.enqueue(new_task({"continue_from": theirs}))
-    assert claim(queue_harness.queue).continued is None
 
 
 def test_a_claimed_task_is_in_progress_and_not_claimed_again(queue_harness: QueueHarness) -> None:

@@ -18,6 +18,7 @@ TASK = "4f0f1f3a-8e9e-4d0d-9c4c-6f0a8f3f2b11"
 def test_keys_say_whose_and_what() -> None:
     assert keys.input_key("local", SHA, ".png") == f"inputs/local/{SHA}.png"
     assert keys.input_key("local", SHA) == f"inputs/local/{SHA}"
+    assert keys.segment_key("local", SHA) == f"segments/local/{SHA}.safetensors"
     assert keys.output_prefix("local", TASK, 3) == f"outputs/local/{TASK}/3"
     assert keys.output_key("local", TASK, 3, "movie.mp4") == f"outputs/local/{TASK}/3/movie.mp4"
 
@@ -103,9 +104,10 @@ def test_what_is_no_text_is_unsafe(value: Any) -> None:
 
 
 @pytest.mark.parametrize("sha256", ["", "abc", SHA.upper(), SHA + "0", SHA[:-1] + "\n", SHA[:-1] + "g"])
-def test_an_input_is_named_by_its_hash(sha256: str) -> None:
-    with pytest.raises(Unsafe, match="SHA-256"):
-        keys.input_key("local", sha256)
+def test_inputs_and_segments_are_named_by_a_hash(sha256: str) -> None:
+    for key in (keys.input_key, keys.segment_key):
+        with pytest.raises(Unsafe, match="SHA-256"):
+            key("local", sha256)
 
 
 @pytest.mark.parametrize("extension", ["png", ".", ".PNG", ".p/g", "..", ".png\n", ".tar.gz", "." + "x" * 11])
@@ -118,6 +120,8 @@ def test_an_extension_is_a_dot_and_a_few_letters(extension: str) -> None:
 def test_an_owner_is_one_part(owner: str) -> None:
     with pytest.raises(Unsafe):
         keys.input_key(owner, SHA)
+    with pytest.raises(Unsafe):
+        keys.segment_key(owner, SHA)
     with pytest.raises(Unsafe):
         keys.output_prefix(owner, TASK, 1)
 

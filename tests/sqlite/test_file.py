@@ -83,6 +83,44 @@ def test_a_newer_schema_is_left_alone(path: Path) -> None:
         SqliteQueue(path)
 
 
+def made_older(path: Path) -> None:
+    """Take away what schema version 3 added."""
+    connection = sqlite3.connect(path)
+    connection.executescript("ALTER TABLE task_dependencies DROP COLUMN position; PRAGMA user_version = 2;")
+    connection.close()
+
+
+def test_a_queue_of_the_version_before_is_upgraded_with_its_tasks(path: Path) -> None:
+    older = SqliteQueue(path)
+    parent = older.enqueue(NewTask({}))
+    child = older.enqueue(NewTask({}, dependant_on=(parent,)))
+    older.close()
+    made_older(path)
+    for _ in range(2):
+        queue = SqliteQueue(path)
+        assert [task.id for task in queue.list()] == [child, parent]
+        with queue.file.snapshot() as db:
+            rows = db.execute("SELECT task_id, parent_id, position FROM task_dependencies").fetchall()
+            assert [tuple(row) for row in rows] == [(child, parent, 0)]
+        queue.close()
+
+
+def test_an_upgraded_queue_has_the_tables_of_a_new_one(path: Path, tmp_path: Path) -> None:
+    def columns(file: Path) -> list[tuple[object, ...]]:
+        queue = SqliteQueue(file)
+        with queue.file.snapshot() as db:
+            found = [tuple(row) for row in db.execute("PRAGMA table_xinfo(task_dependencies)")]
+        queue.close()
+        return found
+
+    new = columns(tmp_path / "new.db")
+    columns(path)
+    connection = sqlite3.connect(path)
+    connection.executescript("ALTER TABLE task_dependencies DROP COLUMN position; PRAGMA user_version = 2;")
+    connection.close()
+    assert sorted(columns(path)) == sorted(new)
+
+
 def test_a_text_file_is_no_queue(path: Path) -> None:
     path.write_text("once upon a time " * 200)
     with pytest.raises(UsageError, match=r"queue\.db is not a queue"):

@@ -131,6 +131,87 @@ def test_nothing_is_overwritten(people: People, upsert: str) -> None:
     assert people.alice.download(f"inputs/{ALICE}/start.png").content == b"a picture"
 
 
+def segment_of(owner: str, letter: str = "a") -> str:
+    return f"segments/{owner}/{letter * 64}.safetensors"
+
+
+def test_a_worker_adds_segments_of_owners_it_works_for(people: People, put: Put) -> None:
+    assert refused(put(people.worker, segment_of(ALICE)))
+    claim = claim_of(people, people.alice, people.worker)
+    assert put(people.worker, segment_of(ALICE)).is_success
+    assert refused(put(people.worker, segment_of(BOB)))
+    assert refused(put(people.worker, segment_of("service")))
+    people.worker.rpc("release_task_v1", task_id=claim["task_id"], attempt=1, reason="drain")
+    assert refused(put(people.worker, segment_of(ALICE, "b")))
+
+
+def test_a_users_own_worker_adds_segments_of_that_user(people: People, put: Put) -> None:
+    assert refused(put(people.alice, segment_of(ALICE)))
+    claim_of(people, people.alice, people.alice)
+    claim_of(people, people.bob, people.worker)
+    assert put(people.alice, segment_of(ALICE)).is_success
+    assert refused(put(people.alice, segment_of(BOB)))
+    assert refused(put(people.nobody, segment_of(ALICE, "b")))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a.safetensors",
+        f"{'a' * 63}.safetensors",
+        f"{'A' * 64}.safetensors",
+        f"{'a' * 64}.pt",
+        f"{'a' * 64}.safetensors.bin",
+        f"deeper/{'a' * 64}.safetensors",
+    ],
+)
+def test_a_segment_is_named_by_a_hash(people: People, name: str) -> None:
+    claim_of(people, people.alice, people.worker)
+    assert refused(people.worker.upload(f"segments/{ALICE}/{name}"))
+
+
+def test_segments_are_read_by_their_user_and_by_workers_of_that_user(people: People) -> None:
+    mine, theirs = segment_of(ALICE), segment_of(BOB)
+    people.service.upload(mine, b"latents")
+    people.service.upload(theirs, b"bob's latents")
+    assert people.worker.list_objects("segments/") == []
+    assert people.worker.download(mine).is_error
+    claim_of(people, people.alice, people.worker)
+    for reader in (people.alice, people.worker):
+        assert reader.download(mine).content == b"latents"
+        assert reader.download(theirs).is_error
+        assert reader.sign(theirs).is_error
+    for stranger in (people.bob, people.nobody):
+        assert stranger.download(mine).is_error
+        assert stranger.list_objects(f"segments/{ALICE}/") == []
+
+
+def test_nobody_overwrites_a_segment(people: People) -> None:
+    """The first who makes it wins; another's bytes would be another's video."""
+    claim_of(people, people.alice, people.alice)
+    key = segment_of(ALICE)
+    assert people.worker.upload(key, b"latents").is_success
+    for caller in (people.worker, people.alice):
+        for upsert in ("true", "false"):
+            assert caller.upload(key, b"others", **{"x-upsert": upsert}).is_error
+    assert people.alice.download(key).content == b"latents"
+
+
+def test_a_checkpoint_names_a_segment_of_the_tasks_own_owner(people: People) -> None:
+    claim = claim_of(people, people.alice, people.worker)
+    call = {"task_id": claim["task_id"], "attempt": claim["attempt"], "index": 0, "input_hash": "h"}
+    told = people.worker.rpc("checkpoint_segment_v1", **call, object=segment_of(ALICE))
+    assert told.json() == "ok"
+    for wrong in (
+        segment_of(BOB),
+        f"segments/{ALICE}/a.safetensors",
+        f"inputs/{ALICE}/{'a' * 64}.safetensors",
+    ):
+        told = people.worker.rpc("checkpoint_segment_v1", **call, object=wrong)
+        assert told.is_error, wrong
+        assert "must lie under outputs/" in told.text
+
+
 def test_a_signed_url_opens_one_object(people: People, supabase_stack: Stack) -> None:
     people.alice.upload(f"inputs/{ALICE}/start.png", b"a picture")
     people.bob.upload(f"inputs/{BOB}/start.png", b"bob's")
