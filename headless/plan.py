@@ -18,7 +18,14 @@ from headless.planning.text import plan_json, plan_text
 from headless.ports import ModelDefinition
 from wan2gp_patch.adjustment import Adjustment
 from wan2gp_patch.errors import ConditioningError
-from wan2gp_patch.frames import EndFrameMode, floor_to_clip_length, model_latents, new_frames
+from wan2gp_patch.frames import (
+    FRAMES_PER_LATENT,
+    EndFrameMode,
+    Source,
+    floor_to_clip_length,
+    model_latents,
+    new_frames,
+)
 
 __all__ = ["Plan", "PlannedLora", "SegmentPlan", "make_plan", "plan_json", "plan_text", "segment_seed"]
 
@@ -35,8 +42,11 @@ def make_plan(
     *,
     seed_source: Callable[[], int],
     image_sizes: Mapping[str, Size] | None = None,
+    handed: Source | None = None,
 ) -> Plan:
-    """Resolve every value: what was asked for, else the model's setting, else the product's.
+    """One clip, every value resolved: what was asked for, else the model's setting, else the product's.
+
+    `handed`: what the clip before it hands over, where `continue_from` does not say it.
 
     `seed_source()` gives a seed in 0..2^32-1 where none was asked for. `image_sizes` has width and height of
     the inputs that are known, by field name; without them the clip takes the model's size.
@@ -46,7 +56,7 @@ def make_plan(
             been adjusted. The message names field, value and what is legal.
     """
     ledger = Ledger()
-    images = resolve_images(params, definition, ledger)
+    images = resolve_images(params, definition, ledger, handed)
     phases = resolve_phases(params, definition)
     num_frames = _num_frames(params, definition, ledger)
     size = resolve_size(params, _usual_size(definition), image_sizes or {}, ledger)
@@ -62,17 +72,21 @@ def _num_frames(params: GenerateParams, definition: ModelDefinition, ledger: Led
     asked = params.num_frames or int(definition.settings.get("num_frames") or DEFAULT_FRAMES)
     used = floor_to_clip_length(asked)
     ledger.used("num_frames", asked, used, "a clip has 4k+1 frames")
+    tail = FRAMES_PER_LATENT * params.end_tail_latents
     longest = definition.settings.get("max_frames")
-    if longest is not None and used > longest:
+    if longest is not None and used + tail > longest:
+        more = (
+            f", and end_tail_latents {params.end_tail_latents} makes the clip {tail} longer" if tail else ""
+        )
         raise BadParams(
-            f"num_frames is {asked}: model {definition.id} makes clips of 1 to "
+            f"num_frames is {asked}{more}: model {definition.id} makes clips of 1 to "
             f"{floor_to_clip_length(longest)} frames."
         )
     if params.end_image is not None and used < SHORTEST_WITH_END:
         raise BadParams(
             f"num_frames is {asked}: with an end_image a clip has at least {SHORTEST_WITH_END} frames."
         )
-    return used
+    return used + tail
 
 
 def _usual_size(definition: ModelDefinition) -> Size:

@@ -1,54 +1,33 @@
-"""Parameters of the task type `generate`: one clip, from images, an earlier clip, or neither."""
+"""Parameters of the task type `generate`: a clip or a chain, from images, an earlier clip, or neither."""
 
 from __future__ import annotations
 
-import unicodedata
 from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from headless.params.loras import LEGAL_LORAS, MAX_LORAS, Lora
+from headless.params.chain import MAX_SEGMENTS, SegmentParams
+from headless.params.fields import STRICT, Loras, Media, Mode, NegativePrompt, NumFrames, Prompt, Seed, Video
 from headless.params.phase_config import PhaseConfig
-from headless.params.references import FORMS, PREDICATE, TASK_FORMS, MediaOrTask, MediaReference
+from headless.params.references import PREDICATE
 from headless.params.tuples import tuple_of_at_most
-from models.lora_files import lora_file_name
 
-MAX_PROMPT: Final = 10_000
 MIN_SIDE: Final = 64
 MAX_SIDE: Final = 2048
 MAX_PIXELS: Final = 1920 * 1088
-MAX_FRAMES: Final = 1025
-MAX_SEED: Final = 2**32 - 1
 REFERENCES: Final = ("start_image", "end_image", "anchor_image", "continue_from", "pad_video", "known_mask")
-PROMPT_FORMS: Final = f"text of at most {MAX_PROMPT} characters, at least one of them visible"
-_MEDIA: Final = {"x-legal": FORMS}
 
 
-def _visible(prompt: str) -> str:
-    """An empty text steers nothing, and most often means that the prompt was lost on its way here."""
-    if all(unicodedata.category(letter)[0] in "CZ" for letter in prompt):
-        raise PydanticCustomError("blank_prompt", "give {legal}", {"legal": PROMPT_FORMS})
-    return prompt
+_SEGMENTS: Final = f'1 to {MAX_SEGMENTS} objects such as {{"prompt": ..., "seconds": ...}}'
 
 
 class GenerateParams(BaseModel):
     """One task. A field that is `None` takes the model's value, then the product's; see `headless.plan`."""
 
-    model_config = ConfigDict(
-        strict=True,
-        frozen=True,
-        extra="forbid",
-        allow_inf_nan=False,
-        title="generate",
-        use_attribute_docstrings=True,
-    )
+    model_config = ConfigDict(**STRICT, title="generate")
 
-    prompt: Annotated[
-        str,
-        Field(max_length=MAX_PROMPT, json_schema_extra={"x-legal": PROMPT_FORMS}),
-        AfterValidator(_visible),
-    ]
+    prompt: Prompt
     """What happens in the video."""
 
     model: Annotated[
@@ -62,25 +41,25 @@ class GenerateParams(BaseModel):
     ]
     """Which model definition generates it."""
 
-    negative_prompt: Annotated[str, Field(max_length=MAX_PROMPT)] | None = None
+    negative_prompt: NegativePrompt | None = None
     """What to keep out of the video; used only where guidance is not 1."""
 
-    start_image: Annotated[MediaReference, Field(json_schema_extra=_MEDIA)] | None = None
+    start_image: Media | None = None
     """The first frame."""
 
-    end_image: Annotated[MediaReference, Field(json_schema_extra=_MEDIA)] | None = None
+    end_image: Media | None = None
     """The last frame."""
 
-    anchor_image: Annotated[MediaReference, Field(json_schema_extra=_MEDIA)] | None = None
+    anchor_image: Media | None = None
     """How things look, for SVI: keeps a chain of clips from drifting; by default the start image."""
 
-    continue_from: Annotated[MediaOrTask, Field(json_schema_extra={"x-legal": TASK_FORMS})] | None = None
+    continue_from: Video | None = None
     """The earlier clip that this one goes on from."""
 
     image_fit: Literal["crop", "pad"] = "crop"
     """How an image of another shape fits the clip: cut at the edges, or framed in black. Never stretched."""
 
-    num_frames: Annotated[int, Field(ge=1, le=MAX_FRAMES)] | None = None
+    num_frames: NumFrames | None = None
     """Frames of the clip; rounded down to 4k+1 (82 gives 81), which is reported."""
 
     width: Annotated[int, Field(ge=MIN_SIDE, le=MAX_SIDE)] | None = None
@@ -105,14 +84,10 @@ class GenerateParams(BaseModel):
     flow_shift: Annotated[float, Field(ge=0.01, le=100)] | None = None
     """Shifts the steps towards high noise; larger for larger pictures."""
 
-    seed: Annotated[int, Field(ge=0, le=MAX_SEED)] | None = None
+    seed: Seed | None = None
     """Equal seeds give equal videos. Chosen and reported when it is not given."""
 
-    loras: Annotated[
-        tuple[Lora, ...],
-        Field(max_length=MAX_LORAS, json_schema_extra={"x-legal": LEGAL_LORAS}),
-        tuple_of_at_most(MAX_LORAS),
-    ] = ()
+    loras: Loras = ()
     """LoRAs beside those of the model definition."""
 
     phase_config: PhaseConfig | None = None
@@ -125,16 +100,16 @@ class GenerateParams(BaseModel):
     svi_pad_empty_frames_with_anchor: bool | None = None
     """With svi2pro and an end image: fill the frames between with the anchor instead of grey."""
 
-    end_frame_mode: Literal["in_chunk", "extra_latent", "slot", "repeat_4"] | None = None
+    end_frame_mode: Mode | None = None
     """How the model is told about the end image."""
 
     motion_latent_count: Annotated[int, Field(ge=0, le=32)] | None = None
     """How many latents of the earlier clip a continuation sees."""
 
-    pad_video: Annotated[MediaReference, Field(json_schema_extra=_MEDIA)] | None = None
+    pad_video: Media | None = None
     """Frames that stand in for the unknown ones in the pixels, and stay unknown."""
 
-    known_mask: Annotated[MediaReference, Field(json_schema_extra=_MEDIA)] | None = None
+    known_mask: Media | None = None
     """A video or picture, white where frames are known, that replaces the usual mask."""
 
     start_latent_strength: Annotated[float, Field(ge=0, le=10)] = 1.0
@@ -153,6 +128,27 @@ class GenerateParams(BaseModel):
     """Look at the clip before it is published, and fail rather than publish a bad one; by default what the
     model definition says."""
 
+    segments: (
+        Annotated[
+            tuple[SegmentParams, ...],
+            Field(min_length=1, max_length=MAX_SEGMENTS, json_schema_extra={"x-legal": _SEGMENTS}),
+            tuple_of_at_most(MAX_SEGMENTS),
+        ]
+        | None
+    ) = None
+    """The clips of a long video, in order; what a segment does not say, the task says for all."""
+
+    continuation: Literal["latents", "pixels", "last_frame"] | None = None
+    """What a segment is made from: the latents of the one before, its last frames, or its last frame alone;
+    by default latents with svi2pro, else last_frame."""
+
+    overlap: Annotated[int, Field(ge=0, le=128)] | None = None
+    """Frames that a continuation sees again, a multiple of 4 (one latent for each 4; from pixels, 5 frames
+    more)."""
+
+    end_tail_latents: Annotated[int, Field(ge=0, le=8)] = 0
+    """Latents that every clip is made longer, and that are cut off its end again: against a grey tail."""
+
     strict: bool = False
     """Fail instead of adjusting a value."""
 
@@ -166,13 +162,9 @@ class GenerateParams(BaseModel):
             )
         return self
 
-    @model_validator(mode="after")
-    def _distinct_loras(self) -> GenerateParams:
-        names = [lora_file_name(lora.name) for lora in self.loras]
-        if twice := next((name for name in names if names.count(name) > 1), None):
-            raise PydanticCustomError(PREDICATE, "loras name {name} twice: name it once.", {"name": twice})
-        return self
-
     def references(self) -> dict[str, str]:
         """Field -> reference, of every file that the task names."""
-        return {name: value for name in REFERENCES if (value := getattr(self, name)) is not None}
+        found = {name: value for name in REFERENCES if (value := getattr(self, name)) is not None}
+        for index, segment in enumerate(self.segments or ()):
+            found |= {f"segments[{index}].{name}": value for name, value in segment.references().items()}
+        return found

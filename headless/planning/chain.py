@@ -24,6 +24,11 @@ class ChainClip:
     ends one frame before its beginning. The `shown_frames` between them are frames `first_frame`,
     `first_frame + 1`, ... of the video. `alternatives` are further seeds with which the clip is made once
     more, beside the chain.
+
+    `continues` is what is handed over of the clip before (of the first clip: of the task or file that it goes
+    on from): its latents as they left the sampler, its last frames, or its last frame. SVI makes latents of
+    frames, so `plan.continuation` may say latents where `continues` says pixels. Of the last frame, the clip
+    is told as of a start image, which `fields` does not list.
     """
 
     index: int
@@ -34,12 +39,8 @@ class ChainClip:
     tail_frames: int
     tail_latents: int
     first_frame: int
+    continues: Source
     alternatives: tuple[int, ...] = ()
-
-    @property
-    def continues(self) -> Source:
-        """What of the clip before it this one is made from."""
-        return self.plan.continuation.source
 
     @property
     def seed(self) -> int:
@@ -51,6 +52,9 @@ class ChainClip:
 class ChainPlan:
     """Every clip of a task, in order, and what is done to the whole. A task of one clip is a chain of one.
 
+    `seed` is the task's, from which those of the clips are derived. The adjustments of a clip's own plan name
+    its fields (`num_frames`); those here are of all clips, and name the task's (`segments[2].num_frames`).
+
     `references` holds every input that acts (field -> reference). `colour_lock` is `off`, `anchor`
     or `previous`, `colour_lock_strength` runs from 0 to 1. `extends`: the video begins with the untouched
     frames of the task or file that the field `extend_from` names. `loop`: the last frame is followed by the
@@ -59,6 +63,8 @@ class ChainPlan:
 
     clips: tuple[ChainClip, ...]
     references: Mapping[str, str]
+    seed: int
+    seed_chosen: bool
     colour_lock: str = "off"
     colour_lock_strength: float = 1.0
     loop: bool = False

@@ -42,23 +42,29 @@ class ImagePlan:
     """Strengths of the plain image-to-video path, neutral where it is not taken."""
 
 
-def resolve_images(params: GenerateParams, definition: ModelDefinition, ledger: Ledger) -> ImagePlan:
+def resolve_images(
+    params: GenerateParams, definition: ModelDefinition, ledger: Ledger, handed: Source | None = None
+) -> ImagePlan:
     """Decide, refuse what cannot be combined, and write down what does nothing.
+
+    `handed`: what a clip before this one hands over; by default what `continue_from` is, the latents of a
+    task or the pixels of a video.
 
     Raises:
         BadParams: the inputs cannot be combined; the message says why and what to give.
     """
-    svi = _svi2pro(params, definition)
+    svi = svi2pro_of(params, definition)
+    handed = handed_by(params.continue_from) if handed is None else handed
     text_only = definition.architecture in TEXT_ONLY
     if text_only:
-        _refuse_pictures(params, svi)
-    _check_sources(params, svi)
-    mode = _mode(params, definition, svi, ledger)
-    _check_mode(params, svi, mode)
-    overlap, motion = _hand_over(params, definition, svi, mode)
-    continuation = _continuation(params, svi, mode, overlap, motion)
-    references = _acting_references(params, svi, ledger)
-    _check_mask(params, svi)
+        _refuse_pictures(params, svi, handed)
+    _check_sources(params, svi, handed)
+    mode = _mode(params, definition, svi, handed, ledger)
+    _check_mode(params, svi, handed, mode)
+    overlap, motion = _hand_over(params, definition, svi, handed, mode, ledger)
+    continuation = _continuation(params, svi, handed, mode, overlap, motion)
+    references = _acting_references(params, svi, handed, ledger)
+    _check_mask(params, svi, handed)
     _report_motion(params, continuation, motion, ledger)
     return ImagePlan(
         svi2pro=svi,
@@ -72,12 +78,20 @@ def resolve_images(params: GenerateParams, definition: ModelDefinition, ledger: 
     )
 
 
-def _svi2pro(params: GenerateParams, definition: ModelDefinition) -> bool:
+def svi2pro_of(params: GenerateParams, definition: ModelDefinition) -> bool:
+    """Whether a clip is conditioned as SVI 2 Pro was trained: as asked, else as the model says."""
     own = bool(definition.model_def.get("svi2pro", False))
     return own if params.svi2pro is None else params.svi2pro
 
 
-def _refuse_pictures(params: GenerateParams, svi: bool) -> None:
+def handed_by(reference: str | None) -> Source:
+    """What an earlier clip hands over, by its reference: a task its latents, a video its pixels."""
+    if reference is None:
+        return Source.NOTHING
+    return Source.LATENTS if is_task_id(reference) else Source.PIXELS
+
+
+def _refuse_pictures(params: GenerateParams, svi: bool, handed: Source) -> None:
     if svi:
         raise BadParams(
             f"svi2pro is true, and {params.model} makes videos of text only: leave svi2pro out, or choose an "
@@ -89,26 +103,40 @@ def _refuse_pictures(params: GenerateParams, svi: bool) -> None:
             f"{given[0]} is given, and {params.model} makes videos of text only: leave {', '.join(given)} "
             "out, or choose an image-to-video model."
         )
-
-
-def _check_sources(params: GenerateParams, svi: bool) -> None:
-    if svi and params.start_image is None and params.anchor_image is None:
-        asked = "svi2pro is true" if params.svi2pro else f"model {params.model} sets svi2pro"
-        raise BadParams(f"{asked}, which needs to know how things look: give start_image or anchor_image.")
-    if not svi and params.continue_from is not None and is_task_id(params.continue_from):
+    if handed is not Source.NOTHING:
         raise BadParams(
-            f"continue_from is the task {params.continue_from}, but only svi2pro continues from the latents "
-            "of a task: give svi2pro true, or the task's video."
+            f"{params.model} makes videos of text only, so that no clip can continue another: ask for one "
+            "clip, or choose an image-to-video model."
         )
 
 
-def _mode(params: GenerateParams, definition: ModelDefinition, svi: bool, ledger: Ledger) -> EndFrameMode:
+def _check_sources(params: GenerateParams, svi: bool, handed: Source) -> None:
+    pictures = params.start_image is not None or params.anchor_image is not None
+    if svi and not pictures and handed is not Source.LAST_FRAME:
+        asked = "svi2pro is true" if params.svi2pro else f"model {params.model} sets svi2pro"
+        raise BadParams(f"{asked}, which needs to know how things look: give start_image or anchor_image.")
+    if svi or handed is not Source.LATENTS:
+        return
+    if params.continue_from is None:
+        raise BadParams(
+            'continuation is "latents", which only svi2pro can do: give svi2pro true, or the continuation '
+            '"pixels" or "last_frame".'
+        )
+    raise BadParams(
+        f"continue_from is the task {params.continue_from}, but only svi2pro continues from the latents "
+        "of a task: give svi2pro true, or the task's video."
+    )
+
+
+def _mode(
+    params: GenerateParams, definition: ModelDefinition, svi: bool, handed: Source, ledger: Ledger
+) -> EndFrameMode:
     requested = params.end_frame_mode
     if params.end_image is None:
         if requested is not None:
             ledger.used("end_frame_mode", requested, None, "there is no end_image")
         return EndFrameMode(requested or definition.model_def.get("end_frame_mode") or DEFAULT_MODE)
-    if not svi and params.start_image is None and params.continue_from is None:
+    if not svi and params.start_image is None and handed is Source.NOTHING:
         if requested == "slot":
             raise BadParams(
                 'end_frame_mode is "slot", which puts the end behind the latent of a start: '
@@ -121,14 +149,17 @@ def _mode(params: GenerateParams, definition: ModelDefinition, svi: bool, ledger
     return EndFrameMode(requested or definition.model_def.get("end_frame_mode") or DEFAULT_MODE)
 
 
-def _check_mode(params: GenerateParams, svi: bool, mode: EndFrameMode) -> None:
+def _check_mode(params: GenerateParams, svi: bool, handed: Source, mode: EndFrameMode) -> None:
     if params.end_image is None:
         return
     in_latents = mode in (EndFrameMode.SLOT, EndFrameMode.EXTRA_LATENT)
-    if svi and params.continue_from is not None and is_task_id(params.continue_from) and not in_latents:
+    if svi and handed is Source.LATENTS and not in_latents:
+        of_task = params.continue_from is not None
+        what = "continue_from is a task, which hands" if of_task else 'continuation is "latents", which hands'
+        instead = "the task's video" if of_task else 'the continuation "pixels"'
         raise BadParams(
-            f'end_frame_mode is "{mode}", which works in pixels, and continue_from is a task, which hands '
-            'over latents: give "extra_latent" or "slot", or the task\'s video.'
+            f'end_frame_mode is "{mode}", which works in pixels, and {what} '
+            f'over latents: give "extra_latent" or "slot", or {instead}.'
         )
     if not svi and mode is EndFrameMode.SLOT and params.pad_video is not None:
         raise BadParams(
@@ -138,40 +169,68 @@ def _check_mode(params: GenerateParams, svi: bool, mode: EndFrameMode) -> None:
 
 
 def _hand_over(
-    params: GenerateParams, definition: ModelDefinition, svi: bool, mode: EndFrameMode
+    params: GenerateParams,
+    definition: ModelDefinition,
+    svi: bool,
+    handed: Source,
+    mode: EndFrameMode,
+    ledger: Ledger,
 ) -> tuple[int, int]:
     """Overlap in frames, and motion latents. A video hands over overlap / 4 latents."""
-    settings, asked = definition.settings, params.motion_latent_count
-    overlap = int(settings.get("overlap", DEFAULT_OVERLAP))
-    motion = int(settings.get("motion_latent_count", DEFAULT_MOTION_LATENTS) if asked is None else asked)
-    from_video = params.continue_from is not None and not is_task_id(params.continue_from)
-    if svi and from_video and (params.end_image is None or mode is EndFrameMode.SLOT):
+    settings = definition.settings
+    asked = overlap_of(params, ledger)
+    through_latents = (
+        svi and handed is Source.PIXELS and (params.end_image is None or mode is EndFrameMode.SLOT)
+    )
+    motion = params.motion_latent_count
+    if asked is not None and (handed is Source.LATENTS or through_latents):
+        if motion not in (None, asked // FRAMES_PER_LATENT):
+            raise BadParams(
+                f"overlap is {asked}, which is {asked // FRAMES_PER_LATENT} latents, and motion_latent_count "
+                f"is {motion}: give one of them."
+            )
+        motion = asked // FRAMES_PER_LATENT
+    if motion is None:
+        motion = int(settings.get("motion_latent_count", DEFAULT_MOTION_LATENTS))
+    if through_latents:
         return FRAMES_PER_LATENT * motion, motion
-    return overlap, motion
+    return int(settings.get("overlap", DEFAULT_OVERLAP)) if asked is None else asked, motion
+
+
+def overlap_of(params: GenerateParams, ledger: Ledger) -> int | None:
+    """The overlap that was asked for, in whole latents."""
+    if params.overlap is None:
+        return None
+    whole = params.overlap - params.overlap % FRAMES_PER_LATENT
+    ledger.used("overlap", params.overlap, whole, f"an overlap is a multiple of {FRAMES_PER_LATENT}")
+    return whole
 
 
 def _continuation(
-    params: GenerateParams, svi: bool, mode: EndFrameMode, overlap: int, motion: int
+    params: GenerateParams, svi: bool, handed: Source, mode: EndFrameMode, overlap: int, motion: int
 ) -> Continuation:
-    if params.continue_from is None:
+    if handed is Source.NOTHING:
         return Continuation.nothing()
-    through_latents = (
-        params.end_image is None or is_task_id(params.continue_from) or mode is EndFrameMode.SLOT
-    )
+    if handed is Source.LAST_FRAME:
+        return Continuation.last_frame()
+    through_latents = params.end_image is None or handed is Source.LATENTS or mode is EndFrameMode.SLOT
     return Continuation.latents(motion) if svi and through_latents else Continuation.pixels(overlap)
 
 
-def _acting_references(params: GenerateParams, svi: bool, ledger: Ledger) -> dict[str, str]:
+def _acting_references(params: GenerateParams, svi: bool, handed: Source, ledger: Ledger) -> dict[str, str]:
     """The inputs that act; those that do not are written down."""
     found = params.references()
     idle: dict[str, str] = {}
     if svi:
         idle |= dict.fromkeys(("pad_video", "known_mask"), "it does nothing with svi2pro")
-        if params.anchor_image is not None and params.start_image not in (None, params.anchor_image):
+        if handed is Source.LAST_FRAME:
+            why = "the clip begins with the last frame of the one before"
+            idle |= dict.fromkeys(("start_image", "anchor_image"), why)
+        elif params.anchor_image is not None and params.start_image not in (None, params.anchor_image):
             idle["start_image"] = "svi2pro begins with the anchor_image"
     else:
         idle["anchor_image"] = "only svi2pro looks at an anchor"
-        if params.continue_from is not None:
+        if handed is not Source.NOTHING:
             idle["start_image"] = "the clip begins with the frames that it continues"
     for name, why in idle.items():
         if name in found:
@@ -179,13 +238,8 @@ def _acting_references(params: GenerateParams, svi: bool, ledger: Ledger) -> dic
     return found
 
 
-def _check_mask(params: GenerateParams, svi: bool) -> None:
-    if (
-        not svi
-        and params.known_mask is not None
-        and params.start_image is None
-        and params.continue_from is None
-    ):
+def _check_mask(params: GenerateParams, svi: bool, handed: Source) -> None:
+    if not svi and params.known_mask is not None and params.start_image is None and handed is Source.NOTHING:
         raise BadParams(
             "known_mask says which frames of the start are known, and there is none: give start_image, "
             "or leave known_mask out."
@@ -195,7 +249,8 @@ def _check_mask(params: GenerateParams, svi: bool) -> None:
 def _report_motion(params: GenerateParams, continuation: Continuation, motion: int, ledger: Ledger) -> None:
     if params.motion_latent_count is None or continuation.source is Source.LATENTS:
         return
-    why = "the clip continues from frames" if continuation.source is Source.PIXELS else "it continues nothing"
+    nothing = continuation.source is Source.NOTHING
+    why = "it continues nothing" if nothing else "the clip continues from frames"
     ledger.used("motion_latent_count", motion, None, why)
 
 

@@ -43,6 +43,10 @@ CANONICAL = [
     "strict",
     "image_fit",
     "phase_config",
+    "segments",
+    "continuation",
+    "overlap",
+    "end_tail_latents",
 ]
 
 
