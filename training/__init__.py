@@ -1,0 +1,1 @@
+"""How the tiny model was made: a synthetic world, and one short script per network."""

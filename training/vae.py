@@ -1,0 +1,148 @@
+"""Train the tiny VAE: single frames first, then clips of full length; parts of pictures, then whole ones.
+
+python -m training.vae [--out models/tiny] [--work out/training]
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import torch
+from diffusers import AutoencoderKLWan
+from torch import Tensor
+
+from training.loop import Plan, seeded, train
+from training.store import save_network
+from training.vae_clip import ClipVae, NormSilu, norm_silu
+from training.world import LENGTHS, SIZES, draw, make_scene
+
+CONFIG: Final = {"base_dim": 16, "z_dim": 16, "dim_mult": [1, 2, 4, 4], "num_res_blocks": 1}
+SEED: Final = 1
+KL_WEIGHT: Final = 2e-5
+EDGE_WEIGHT: Final = 0.5
+GAPS: Final = 8
+"""One clip in so many has only its first and last frame; what lies between is grey, as in conditioning."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """`steps` of `batch` clips; `crop` is the side of a square part, or None for whole pictures."""
+
+    steps: int
+    batch: int
+    frames: tuple[int, ...]
+    crop: int | None
+
+
+STAGES: Final = (
+    Stage(steps=600, batch=32, frames=(1,), crop=32),
+    Stage(steps=1400, batch=4, frames=(17,), crop=32),
+    Stage(steps=900, batch=2, frames=LENGTHS, crop=None),
+)
+
+
+def plan_of(stages: tuple[Stage, ...]) -> Plan:
+    """One learning rate for all stages."""
+    return Plan(steps=sum(stage.steps for stage in stages), rate=6e-4)
+
+
+def new_vae() -> AutoencoderKLWan:
+    """An untrained VAE, always the same."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(SEED)
+        return AutoencoderKLWan(**CONFIG)
+
+
+def batch_of(stages: tuple[Stage, ...], step: int) -> Tensor:
+    """The clips of a step, [b, 3, t, H, W]."""
+    before = 0
+    for stage in stages:
+        if step < before + stage.steps:
+            break
+        before += stage.steps
+    frames = stage.frames[step % len(stage.frames)]
+    height, width = SIZES[step // 2 % len(SIZES)]
+    count = max(1, stage.batch * min(stage.frames) // frames)
+    clips = [_clip(step * 64 + i, frames, height, width, stage.crop) for i in range(count)]
+    if frames > 1 and step % GAPS == 0:
+        clips[0][:, 1:-1] = 0.0
+    return torch.stack(clips)
+
+
+def _clip(seed: int, frames: int, height: int, width: int, crop: int | None) -> Tensor:
+    first = seed % 23
+    clip = draw(make_scene(seed, height, width), first, frames)
+    if crop is None:
+        return clip
+    generator = torch.Generator().manual_seed(seed)
+    top = int(torch.randint(height - crop + 1, (), generator=generator))
+    left = int(torch.randint(width - crop + 1, (), generator=generator))
+    return clip[:, :, top : top + crop, left : left + crop]
+
+
+def loss_of(vae: ClipVae, clips: Tensor, step: int) -> Tensor:
+    """Mean absolute error of pixels and of their differences to neighbours, and a little of KL."""
+    mean, variance = vae.encode(clips)
+    variance = variance.clamp(-20, 10)
+    noise = torch.randn(mean.shape, generator=seeded(SEED, step))
+    rebuilt = vae.decode(mean + torch.exp(0.5 * variance) * noise)
+    wrong = rebuilt - clips
+    edges = sum(wrong.diff(dim=dim).abs().mean() for dim in (2, 3, 4) if wrong.shape[dim] > 1)
+    kl = 0.5 * (mean.square() + variance.exp() - 1 - variance).mean()
+    return wrong.abs().mean() + EDGE_WEIGHT * edges + KL_WEIGHT * 16 * kl
+
+
+@torch.no_grad()
+def statistics(vae: ClipVae, clips: int) -> dict[str, list[float]]:
+    """Mean and standard deviation of every latent channel over the world."""
+    latents = []
+    for seed in range(clips):
+        height, width = SIZES[seed % len(SIZES)]
+        mean, _ = vae.encode(draw(make_scene(seed, height, width), 0, 17)[None])
+        latents.append(mean[0].flatten(1))
+    every = torch.cat(latents, dim=1)
+    return {"latents_mean": every.mean(1).tolist(), "latents_std": every.std(1).tolist()}
+
+
+def run(
+    out: Path,
+    work: Path,
+    stages: tuple[Stage, ...] = STAGES,
+    *,
+    fused: NormSilu = norm_silu,
+    stop_at: int | None = None,
+) -> None:
+    """Train, or go on training, and write `out`/vae."""
+    vae = new_vae()
+    clip_vae = ClipVae(vae, fused)
+    parameters = dict(vae.named_parameters())
+    average = train(
+        parameters,
+        lambda step: loss_of(clip_vae, batch_of(stages, step), step),
+        plan_of(stages),
+        work / "vae.pt",
+        stop_at=stop_at,
+    )
+    vae.load_state_dict(average)
+    vae.half().float()
+    save_network(out / "vae", vae, {**CONFIG, **statistics(clip_vae, 64)})
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("models/tiny"))
+    parser.add_argument("--work", type=Path, default=Path("out/training"))
+    parser.add_argument("--stop-at", type=int)
+    options = parser.parse_args()
+    torch.set_num_threads(2)
+    torch._dynamo.config.recompile_limit = 64
+    fused: NormSilu = torch.compile(norm_silu, dynamic=True)
+    run(options.out, options.work, fused=fused, stop_at=options.stop_at)
+
+
+if __name__ == "__main__":
+    main()
