@@ -49,6 +49,8 @@ class VideoWriter:
     Use as a context manager. The file appears under `path` when the block ends without an error and nothing
     is left otherwise. Frames are encoded as they come. `width` and `height` must be even, `fps` above zero;
     `crf` runs from 0 (lossless) to 51. `metadata` goes into the file and is read back by `read_metadata`.
+    `parameter_set`, 0 to 31, is another where the pictures are to lie in one stream with others that were
+    coded otherwise.
 
     Raises `DiskFull` where there is no room, `ValueError` for a frame of another shape or for none at all.
     """
@@ -61,6 +63,7 @@ class VideoWriter:
         height: int,
         fps: float | Fraction,
         crf: float = 16,
+        parameter_set: int = 0,
         metadata: Mapping[str, str] | None = None,
     ) -> None:
         if width % 2 or height % 2 or min(width, height) < 2:
@@ -70,7 +73,9 @@ class VideoWriter:
         self._path = path
         self._size = (width, height)
         self._rate = Fraction(fps).limit_denominator(1001)
-        self._crf = crf
+        self._options = {"crf": f"{crf:g}", **_OPTIONS}
+        if parameter_set:
+            self._options["x264-params"] += f":sps-id={parameter_set}"
         self._metadata = dict(metadata or {})
         self._frames = 0
 
@@ -91,9 +96,7 @@ class VideoWriter:
                 )
             )
             self._container.metadata.update(self._metadata)
-            self._stream = self._container.add_stream(
-                "libx264", rate=self._rate, options={"crf": f"{self._crf:g}", **_OPTIONS}
-            )
+            self._stream = self._container.add_stream("libx264", rate=self._rate, options=self._options)
             self._describe_stream()
             self._reformatter = VideoReformatter()
             self._open = stack.pop_all()
