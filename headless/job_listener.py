@@ -28,6 +28,9 @@ _SPAN = {
     Phase.UPLOADING: (97.0, 100.0),
 }
 
+_PER_SEGMENT = (5.0, 97.0)
+"""The percents that the segments of a task share."""
+
 _OF_THE_ENGINE = frozenset({Phase.LOADING, Phase.ENCODING, Phase.DENOISING, Phase.DECODING})
 
 log = structlog.get_logger(__name__)
@@ -63,6 +66,9 @@ class JobListener:
         self._phase_began = clock.monotonic()
         self._timings: dict[str, float] = {}
         self._decoding = math.inf
+        self._later = 0.0
+        self._segment, self._segments = 0, 1
+        self._share = (0.0, 1.0)
         self.on_remaining: Callable[[float], None] = lambda _: None
         """Told how many seconds the engine still needs, as far as that can be predicted."""
 
@@ -87,40 +93,47 @@ class JobListener:
                 self._watchdog.end()
             self._watchdog.listen(phase in _OF_THE_ENGINE)
             log.info(phase.value)
-            self._lease.report(Progress(phase, percent=_SPAN[phase][0]))
+            self._report(phase, _SPAN[phase][0])
         self.check()
+
+    def begin_segment(self, index: int, segments: int, done: float, share: float) -> None:
+        """What comes now is segment `index` of so many; `done` and `share`: of the work of the whole task,
+        0 to 1, what is behind it and what this is."""
+        self._segment, self._segments = index, segments
+        self._share = (done, share)
 
     def on_waiting(self) -> None:
         """Report that nothing is left to do before the engine."""
-        self._lease.report(Progress(self._phase, percent=_SPAN[self._phase][1], waiting=True))
+        self._report(self._phase, _SPAN[self._phase][1], waiting=True)
 
     def make_known(self) -> None:
         """Wait until the queue knows that the task is with the engine and is no bystander any more."""
         if not self._lease.make_known():
             log.warning("the queue has not heard yet that the task is with the engine; going on")
 
-    def expect(self, expected: Expected) -> None:
-        """Take note of what the engine is about to need."""
-        self._decoding = expected.decoding
-        self.on_remaining(expected.sampling + expected.decoding)
+    def expect(self, expected: Expected, later: float = 0.0) -> None:
+        """Take note of what the engine is about to need; `later`: seconds for the segments after this one."""
+        self._decoding, self._later = expected.decoding, later
+        self.on_remaining(expected.sampling + expected.decoding + later)
 
     def on_step(self, step: int, steps: int, preview: Callable[[], Picture] | None) -> None:
         """Report a denoising step and offer its preview."""
         self._watchdog.step()
         if preview is not None:
             self._previews.offer(step, preview)
-        self._lease.report(Progress(self._phase, step=step, steps=steps, percent=self._percent(step / steps)))
+        self._report(self._phase, self._percent(step / steps), step=step, steps=steps)
         log.debug("step", step=step, steps=steps)
         spent = self._clock.monotonic() - self._phase_began
         remaining = spent / step * (steps - step)
-        self.on_remaining(remaining + self._decoding)
+        self.on_remaining(remaining + self._decoding + self._later)
         self.check(still_needed=remaining)
 
     def on_share(self, done: int, total: int) -> None:
         """Report that `done` of `total` parts of the current phase are through."""
-        self._lease.report(Progress(self._phase, percent=self._percent(done / total)))
+        self._report(self._phase, self._percent(done / total))
         if self._phase is Phase.DECODING:
-            self.on_remaining((self._clock.monotonic() - self._phase_began) / done * (total - done))
+            left = (self._clock.monotonic() - self._phase_began) / done * (total - done)
+            self.on_remaining(left + self._later)
         self.check()
 
     def check(self, still_needed: float = 0.0) -> None:
@@ -135,6 +148,17 @@ class JobListener:
             raise Draining(
                 "The worker was asked to stop and the task would have taken longer than its grace time."
             )
+
+    def _report(
+        self, phase: Phase, percent: float, step: int = 0, steps: int = 0, waiting: bool = False
+    ) -> None:
+        """`percent`: of a task of one segment."""
+        first, last = _PER_SEGMENT
+        if first <= percent <= last and phase is not Phase.UPLOADING:
+            done, share = self._share
+            percent = first + done * (last - first) + share * (percent - first)
+        progress = Progress(phase, self._segment, self._segments, step, steps, percent, waiting=waiting)
+        self._lease.report(progress)
 
     def _percent(self, share: float) -> float:
         low, high = _SPAN[self._phase]

@@ -108,7 +108,7 @@ class OutputChecks:
         for name, pair in self._likenesses(kept, generation).items():
             told[name] = fidelity(pair.frame, pair.picture).as_json()
             if name == "end":
-                told[name]["frame"] = "last" if generation.end_frame() is None else "dropped"
+                told[name]["frame"] = "last" if _not_shown(kept, generation) is None else "dropped"
         return told | meter.scores().as_json() | {"not_finite_frames": generation.not_finite()}
 
     def warnings(self, generation: Generation, meter: ClipMeter) -> tuple[str, ...]:
@@ -138,7 +138,7 @@ class OutputChecks:
         if first is not None and generation.new_frames == generation.num_frames:
             found["start"] = _Likeness(kept.first, self._pictures[first], first)
         if "end_image" in self._pictures:
-            end, dropped = self._pictures["end_image"], generation.end_frame()
+            end, dropped = self._pictures["end_image"], _not_shown(kept, generation)
             found["end"] = _Likeness(kept.last if dropped is None else dropped, end, "end_image")
             if dropped is not None:
                 found["last"] = _Likeness(kept.last, end, "end_image")
@@ -180,6 +180,12 @@ class OutputChecks:
         if plan.noise_augmentation:
             return f"noise_augmentation is {plan.noise_augmentation:g}"
         return "a known_mask is given" if "known_mask" in plan.references else None
+
+
+def _not_shown(kept: KeptFrames, generation: Generation) -> Picture | None:
+    """The frame that stands for the end image, where it is dropped or lies in a tail that is cut."""
+    dropped = generation.end_frame()
+    return kept.end if dropped is None else dropped
 
 
 def bad_output(refusals: tuple[Refusal, ...], *, strict: bool) -> BadOutput:

@@ -33,10 +33,14 @@ _FILES = {
 
 @dataclass
 class KeptFrames:
-    """The few frames of a clip that are needed after it has been written: first, quarter points, last."""
+    """The few frames of a clip that are needed after it has been written: first, quarter points, last.
+
+    `end`: the last frame that was generated, where it is cut off and not shown.
+    """
 
     total: int
     pictures: dict[int, Picture] = field(default_factory=dict)
+    end: Picture | None = None
 
     def offer(self, index: int, picture: Picture) -> None:
         """Keep the frame if it is one of those wanted."""

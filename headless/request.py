@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from headless.inputs import PICTURE_FIELDS, Inputs
 from headless.media.file_kind import HEAD_BYTES, FileKind, identify
-from headless.media.fit import fit_picture
+from headless.media.fit import FitReport, fit_picture
 from headless.media.images import ImageLimits, load_image
 from headless.media.video import VideoLimits, read_clip, read_frames
 from headless.plan import Plan
@@ -36,19 +38,55 @@ class SegmentInputs:
     loras: tuple[LoraUse, ...] = ()
     adjustments: tuple[Adjustment, ...] = ()
 
+    @property
+    def arrays(self) -> tuple[npt.NDArray[Any] | None, ...]:
+        """Everything here that is made of pixels."""
+        return (*self.pictures.values(), self.prefix, self.pad_video, self.known_mask)
+
+
+class Fitted:
+    """What several clips of a task have in common is brought to their size once."""
+
+    def __init__(self) -> None:
+        self._known: dict[Hashable, tuple[Picture, Picture, FitReport]] = {}
+        self._clips: dict[Hashable, tuple[Clip, tuple[Adjustment, ...]]] = {}
+
+    def clip(
+        self, path: Path, name: str, plan: Plan, check: Callable[[], None]
+    ) -> tuple[Clip, tuple[Adjustment, ...]]:
+        """Frames beside those of a clip, and what was done to them."""
+        mode = EndFrameMode(plan.end_frame_mode) if "end_image" in plan.references else EndFrameMode.NONE
+        longest = decoded_frames(plan.num_frames, mode)
+        key = (path, name, longest, plan.width, plan.height, plan.image_fit, plan.fps)
+        if key not in self._clips:
+            self._clips[key] = _beside_the_clip(path, name, longest, plan, check)
+        return self._clips[key]
+
+    def picture(self, given: Picture, plan: Plan) -> tuple[Picture, FitReport]:
+        """The picture in the size of a clip, and what was done to it."""
+        key = (id(given), plan.width, plan.height, plan.image_fit)
+        if key not in self._known:
+            self._known[key] = given, *fit_picture(given, plan.width, plan.height, plan.image_fit)
+        return self._known[key][1:]
+
 
 def segment_inputs(
-    plan: Plan, inputs: Inputs, loras: tuple[LoraUse, ...], check: Callable[[], None] = lambda: None
+    plan: Plan,
+    inputs: Inputs,
+    loras: tuple[LoraUse, ...],
+    check: Callable[[], None] = lambda: None,
+    fitted_before: Fitted | None = None,
 ) -> SegmentInputs:
     """Bring everything that acts to the size of the clip. Raises `BadInput`.
 
-    `check` is called for every frame that is read, and may raise to stop.
+    `check` is called for every frame that is read, and may raise to stop. `fitted_before`: that of the task.
     """
+    fitting = fitted_before or Fitted()
     fitted: dict[str, Picture] = {}
     adjustments: list[Adjustment] = []
     for name in PICTURE_FIELDS:
         if name in plan.references and name in inputs.pictures:
-            fitted[name], report = fit_picture(inputs.pictures[name], plan.width, plan.height, plan.image_fit)
+            fitted[name], report = fitting.picture(inputs.pictures[name], plan)
             if (entry := report.adjustment(name)) is not None:
                 adjustments.append(entry)
     frames = {name: file.path for name, file in inputs.files.items() if name in plan.references}
@@ -66,16 +104,23 @@ def segment_inputs(
         )
         made = replace(made, prefix=_fitted_clip(prefix, "continue_from", plan, adjustments))
     if "pad_video" in frames:
-        clip = _beside_the_clip(frames["pad_video"], "pad_video", plan, adjustments, check)
+        clip, changed = fitting.clip(frames["pad_video"], "pad_video", plan, check)
+        adjustments += changed
         made = replace(made, pad_video=clip)
     if "known_mask" in frames:
-        clip = _beside_the_clip(frames["known_mask"], "known_mask", plan, adjustments, check)
+        clip, changed = fitting.clip(frames["known_mask"], "known_mask", plan, check)
+        adjustments += changed
         made = replace(made, known_mask=_mask(clip))
     return replace(made, adjustments=tuple(adjustments))
 
 
 def build_request(
-    plan: Plan, inputs: SegmentInputs, sampled: Path | None = None, *, strict: bool = False
+    plan: Plan,
+    inputs: SegmentInputs,
+    sampled: Path | None = None,
+    *,
+    strict: bool = False,
+    end_tail_latents: int = 0,
 ) -> SegmentRequest:
     """The one segment of a plan, complete. `sampled`: its latents, where an earlier attempt left them."""
     segment = plan.segments[0]
@@ -106,6 +151,7 @@ def build_request(
         augment_empty_frames=plan.augment_empty_frames,
         noise_augmentation=plan.noise_augmentation,
         overlap=plan.overlap,
+        end_tail_latents=end_tail_latents,
         loras=inputs.loras,
         sampled_latents=sampled,
         phase_steps=plan.phase_steps,
@@ -117,22 +163,22 @@ def build_request(
 
 
 def _beside_the_clip(
-    path: Path, name: str, plan: Plan, adjustments: list[Adjustment], check: Callable[[], None]
-) -> Clip:
+    path: Path, name: str, longest: int, plan: Plan, check: Callable[[], None]
+) -> tuple[Clip, tuple[Adjustment, ...]]:
     """Frames of a video at the clip's rate, or of a picture one, as long as the clip and fitted to it.
 
     What lies beyond the clip is not even read: a short file can hold more frames than there is memory.
     """
+    adjustments: list[Adjustment] = []
     if _is_picture(path):
-        return _fitted_clip([load_image(path, field=name, limits=ImageLimits())], name, plan, adjustments)
-    mode = EndFrameMode(plan.end_frame_mode) if "end_image" in plan.references else EndFrameMode.NONE
-    longest = decoded_frames(plan.num_frames, mode)
+        picture = load_image(path, field=name, limits=ImageLimits())
+        return _fitted_clip([picture], name, plan, adjustments), tuple(adjustments)
     frames = read_frames(path, limits=VideoLimits(), fps=plan.fps, field=name, check=check)
     clip = _fitted_clip(islice(frames, longest), name, plan, adjustments)
     if next(frames, None) is not None:
         why = "the clip ends before it does"
         adjustments.append(Adjustment(name, f"more than {longest} frames", f"{longest} frames", why))
-    return clip
+    return clip, tuple(adjustments)
 
 
 def _is_picture(path: Path) -> bool:
