@@ -14,7 +14,8 @@
     │   ├── DiskFull           no room for inputs or outputs
     │   ├── ModelMissing       a weight file is absent or damaged
     │   ├── OutOfMemory        every memory plan was tried
-    │   └── DeviceSick         the accelerator no longer computes
+    │   ├── DeviceSick         the accelerator no longer computes
+    │   └── RankLost           another process of this worker has died
     ├── Interruption           nobody's fault; the run stops where it is
     │   ├── Cancelled          the user cancelled
     │   ├── LeaseLost          another worker owns the task now
@@ -117,6 +118,12 @@ class DeviceSick(MachineError):
     """The accelerator no longer computes."""
 
     error_class = "DEVICE_SICK"
+
+
+class RankLost(MachineError):
+    """Another process of this worker, started by torchrun, has died or no longer answers."""
+
+    error_class = "RANK_LOST"
 
 
 class Interruption(HeadlessError):

@@ -11,6 +11,7 @@ from diffusers import WanTransformer3DModel
 
 from headless.engine.memory import Memory
 from headless.engine.phases import Expert, Step
+from headless.engine.team import Alone, Team
 from headless.errors import BadParams
 from headless.segment import LoraUse
 from models.errors import WeightsError
@@ -39,8 +40,8 @@ class BakedExpert:
 class Bakery:
     """The experts of a loaded model and what is baked into them. Lives as long as the model."""
 
-    def __init__(self, memory: Memory, experts: Sequence[Expert]) -> None:
-        self._memory = memory
+    def __init__(self, memory: Memory, experts: Sequence[Expert], team: Team | None = None) -> None:
+        self._memory, self._team = memory, team or Alone()
         self._baked = {expert: BakedExpert() for expert in experts}
         for expert, baked in self._baked.items():
             memory.on_restored(expert.value, baked.forget)
@@ -53,6 +54,12 @@ class Bakery:
         self, expert: Expert, key: Baked, loras: Callable[[], Sequence[tuple[Lora, float]]]
     ) -> WanTransformer3DModel:
         """The expert on the device with exactly these LoRAs; `loras` is asked only if they are not there."""
+        with self._team.together({"do": "prepare", "expert": expert.value, "key": key}):
+            return self._prepared(expert, key, loras)
+
+    def _prepared(
+        self, expert: Expert, key: Baked, loras: Callable[[], Sequence[tuple[Lora, float]]]
+    ) -> WanTransformer3DModel:
         state = self._baked[expert]
         if state.key != key:
             added = loras()
@@ -79,7 +86,7 @@ class Experts:
         self._bakery = bakery
         self._loras = loras
         self._steps = tuple(steps)
-        self._identities = [_identity(use) for use in loras]
+        self._identities = [_identity(use.path) for use in loras]
         self._keys = {step: self._key(step) for step in steps}
         self._read: dict[tuple[Path, Expert], Lora] = {}
 
@@ -137,12 +144,26 @@ class Experts:
         return self._read[use.path, expert]
 
 
-def _identity(use: LoraUse) -> Identity:
+def read_baked(key: Baked, shapes: Shapes) -> list[tuple[Lora, float]]:
+    """The LoRAs of a key, for a rank that has nothing but the key. Raises `BadParams`."""
+    read = []
+    for identity, strength in key:
+        path = Path(identity[0])
+        if identity != _identity(path):
+            raise BadParams(f"loras: {path.name} was changed while the task ran; start the task again")
+        try:
+            read.append((read_lora(path, shapes), strength))
+        except (WeightsError, OSError) as error:
+            raise BadParams(f"loras: {error}") from error
+    return read
+
+
+def _identity(path: Path) -> Identity:
     try:
-        status = use.path.stat()
+        status = path.stat()
     except OSError as error:
-        raise BadParams(f"loras: {use.name} cannot be read ({error.strerror})") from error
-    return str(use.path), status.st_ino, status.st_size, status.st_mtime_ns
+        raise BadParams(f"loras: {path.name} cannot be read ({error.strerror})") from error
+    return str(path), status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _one(experts: set[Expert]) -> str:

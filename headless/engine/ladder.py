@@ -12,6 +12,7 @@ from headless.engine.allocator import Allocator
 from headless.engine.failures import RanOut, memory_reported
 from headless.engine.loading import LoadedModel, LoadOptions, Recipe, load_model, part_sizes
 from headless.engine.plans import MemoryPlan, choose_plan, rungs_below
+from headless.engine.team import RELEASE, load_command
 from headless.errors import OutOfMemory, UsageError
 
 PLAN: Final = "memory"
@@ -60,6 +61,11 @@ class Ladder:
         return self._loaded
 
     @property
+    def ranks(self) -> int:
+        """How many processes compute an expert together."""
+        return self._options.team.size
+
+    @property
     def empty(self) -> bool:
         """Whether no model is loaded."""
         return self._loaded is None
@@ -97,9 +103,10 @@ class Ladder:
     def release(self) -> None:
         """Let the model go."""
         if self._loaded is not None:
-            self._loaded.memory.close()
-            self._loaded = None
-            self.allocator.reset()
+            with self._options.team.together(RELEASE):
+                self._loaded.memory.close()
+                self._loaded = None
+                self.allocator.reset()
 
     def _place(self, recipe: Recipe, plan: MemoryPlan) -> None:
         while not self._try(recipe, plan):
@@ -107,15 +114,19 @@ class Ladder:
 
     def _try(self, recipe: Recipe, plan: MemoryPlan) -> bool:
         try:
-            with memory_reported(lambda: "loading", plan):
-                self.allocator.begin("loading")
-                self._loaded = load_model(recipe, plan, self._device, self._options)
+            self._loaded = self._load(recipe, plan)
             return True
         except RanOut:
             pass
         # Outside the clause: the error's traceback holds what was loaded so far.
         self.allocator.reset()
         return False
+
+    def _load(self, recipe: Recipe, plan: MemoryPlan) -> LoadedModel:
+        command = load_command(recipe.files, recipe.dtype, plan)
+        with memory_reported(lambda: "loading", plan), self._options.team.together(command):
+            self.allocator.begin("loading")
+            return load_model(recipe, plan, self._device, self._options)
 
     def _below(self, plan: MemoryPlan, doing: str) -> MemoryPlan:
         rungs = rungs_below(plan)

@@ -23,6 +23,7 @@ from headless.engine.preview import LatentPreview
 from headless.engine.prompt_cache import PromptCache, file_identity
 from headless.engine.stream import Stream
 from headless.engine.swap import Swap
+from headless.engine.team import Alone, Team
 from headless.engine.text import TextEncoder, load_tokenizer
 from headless.errors import ModelMissing, UsageError
 from models.errors import WeightsError
@@ -64,6 +65,7 @@ class LoadOptions:
     prompts: PromptCache = field(default_factory=PromptCache)
     attention: str = "auto"
     compile: bool = False
+    team: Team = field(default_factory=Alone)
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,21 @@ def load_model(
         return _load(recipe, plan, device, options or LoadOptions())
 
 
+def load_experts(
+    recipe: Recipe, plan: MemoryPlan, device: torch.device, options: LoadOptions
+) -> tuple[Memory, Bakery]:
+    """The transformers alone, for a rank that does nothing else. Raises `ModelMissing`."""
+    start = device if plan is MemoryPlan.RESIDENT else torch.device("cpu")
+    with _missing_named():
+        experts = tuple(expert for expert in Expert if expert.value in _part_files(recipe))
+        parts = {expert.value: _load_part(recipe, expert.value, start) for expert in experts}
+        _prepared(list(parts.values()), recipe, device, options)
+        for part, transformer in parts.items():
+            options.team.split(transformer, part)
+        placed = _placed(recipe, plan, parts, device, options)
+    return placed, Bakery(placed, experts)
+
+
 def _load(recipe: Recipe, plan: MemoryPlan, device: torch.device, options: LoadOptions) -> LoadedModel:
     files = dict(recipe.files)
     # Straight to the device where everything stays there: main memory never holds the model.
@@ -135,6 +152,8 @@ def _load(recipe: Recipe, plan: MemoryPlan, device: torch.device, options: LoadO
             "image_encoder. Add it under files in the configs/ file."
         )
     attention = _prepared([parts[expert.value] for expert in experts], recipe, device, options)
+    for expert in experts:
+        options.team.split(parts[expert.value], expert.value)
     placed = _placed(recipe, plan, parts, device, options)
     vae = WanVae.load(files["vae"], dtype=recipe.vae_dtype, device=device)
     if plan.tiles:
@@ -150,7 +169,7 @@ def _load(recipe: Recipe, plan: MemoryPlan, device: torch.device, options: LoadO
         text=_text(recipe, placed, device, options.prompts),
         images=_images(recipe, config, placed, device),
         preview=LatentPreview.beside(files["vae"]),
-        bakery=Bakery(placed, experts),
+        bakery=Bakery(placed, experts, options.team),
     )
 
 

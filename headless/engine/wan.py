@@ -21,6 +21,7 @@ from headless.engine.loading import LoadedModel, LoadOptions, make_recipe
 from headless.engine.plans import check_plan
 from headless.engine.prompt_cache import PromptCache
 from headless.engine.segment_run import SegmentRun
+from headless.engine.team import Alone, Team
 from headless.errors import UsageError
 from headless.ports import ModelRegistry
 from headless.segment import EngineListener, Generation, SegmentRequest
@@ -39,7 +40,8 @@ class WanEngine:
     `folders` are searched in this order for the files that definitions name. `device` is `auto`, `cpu`,
     `cuda` or `cuda:N`; `memory` is one of `plans.ASKABLE`. `cache` is a folder that
     keeps prompts' embeddings and compiled blocks between runs; `attention` is one of `attention.ASKABLE`.
-    With `compile_blocks` a model is warmed up, at its usual size, when it is loaded. Raises `UsageError`.
+    With `compile_blocks` a model is warmed up, at its usual size, when it is loaded. `team`: the other ranks,
+    if there are any. Raises `UsageError`.
     """
 
     def __init__(
@@ -54,13 +56,14 @@ class WanEngine:
         attention: str = "auto",
         compile_blocks: bool = False,
         allocator: Allocator | None = None,
+        team: Team | None = None,
     ) -> None:
         self._registry = registry
         self._folders = tuple(folders)
         self._device = pick_device(device)
         check_plan(memory, self._device)
         prompts = PromptCache(None if cache is None else cache / "prompts")
-        options = LoadOptions(debug, prompts, attention, compile_blocks)
+        options = LoadOptions(debug, prompts, attention, compile_blocks, team or Alone())
         if cache is not None:
             keep_compiled(cache / "compiled")
         self._compile = compile_blocks
