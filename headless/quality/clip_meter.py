@@ -70,7 +70,10 @@ class ClipMeter:
 
     def offer(self, frame: Picture) -> None:
         """Measure one frame, uint8 [H, W, 3]; all have one size."""
-        look = look_at(frame)
+        self.offer_look(look_at(frame))
+
+    def offer_look(self, look: FrameLook) -> None:
+        """Take one frame that has been looked at already."""
         if self._before is not None:
             self._differences.append(difference(self._before, look))
             self._colour_steps.append(colour_step(self._before, look))
