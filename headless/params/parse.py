@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, Final
-
-from pydantic import ValidationError
-from pydantic_core import ErrorDetails
+from typing import Final
 
 from headless.errors import BadParams
-from headless.params.aliases import Canonical, canonical
+from headless.params.aliases import canonical
 from headless.params.bounds import check_bounds
+from headless.params.dialects import DIALECTS, Translate
 from headless.params.generate import GenerateParams
-from headless.params.legal import legal_values
-from headless.params.problems import Problem, ProblemError, refuse
-from headless.params.references import PREDICATE, UNSAFE
+from headless.params.parsed import Parsed
+from headless.params.problems import ProblemError
 from headless.params.show import show
-from headless.task import Json
+from headless.params.validated import Location, path_of, validated
+from headless.task import Continued, Json
 
-Adapter = Callable[[Mapping[str, Json]], GenerateParams]
+Adapter = Callable[[Mapping[str, Json], Continued | None], Parsed]
 
 
-def parse(task_type: str, params: Json) -> GenerateParams:
-    """The validated parameters of a task of type `task_type`.
+def parse_task(task_type: str, params: Json, continued: Continued | None = None) -> Parsed:
+    """What a task of type `task_type` asks for.
+
+    `continued` is the task before this one, as the claim tells it: some frontends name it in `dependant_on`
+    alone. Tasks of the type `generate` name it themselves.
 
     Raises:
         BadParams: the message names the first few wrong fields, their values and what is legal.
@@ -33,7 +34,12 @@ def parse(task_type: str, params: Json) -> GenerateParams:
     if adapter is None:
         known = ", ".join(f'"{name}"' for name in sorted(ADAPTERS))
         raise BadParams(f"task_type is {show(task_type)}: give {known}.")
-    return adapter(_bounded_object(params))
+    return adapter(_bounded_object(params), continued)
+
+
+def parse(task_type: str, params: Json, continued: Continued | None = None) -> GenerateParams:
+    """The parameters alone, for who needs no more than those. Raises as `parse_task`."""
+    return parse_task(task_type, params, continued).params
 
 
 def _bounded_object(params: Json) -> dict[str, Json]:
@@ -48,76 +54,32 @@ def _bounded_object(params: Json) -> dict[str, Json]:
     return params
 
 
-def _generate(params: Mapping[str, Json]) -> GenerateParams:
+def _generate(params: Mapping[str, Json], continued: Continued | None) -> Parsed:
+    del continued  # This type names it in continue_from or extend_from, or does not continue it.
     fields = canonical(params, GenerateParams.model_fields)
-    problems = list(fields.problems)
-    try:
-        parsed = GenerateParams.model_validate(fields.values)
-    except ValidationError as error:
-        problems += _explained(error, fields)
-    if problems:
-        refuse(problems)
-    return parsed
+
+    def named(location: Location) -> str:
+        """The field's path, and the name under which it was sent if that is another."""
+        path = path_of(location)
+        sent = fields.sources.get(str(location[0])) if location else None
+        return path if sent is None or sent == location[0] else f"{path} (sent as {sent})"
+
+    return Parsed(validated(fields.values, named, fields.problems))
 
 
-def _explained(error: ValidationError, fields: Canonical) -> list[Problem]:
-    """One problem per wrong value."""
-    schema = GenerateParams.model_json_schema()
-    problems: dict[str, Problem] = {}
-    for details in error.errors(include_url=False):
-        # With a problem known already, a field may seem to be missing only because it could not be read.
-        if details["type"] != "missing" or len(details["loc"]) > 1 or not fields.problems:
-            problem = _problem(details, _location(details), schema, fields.sources)
-            problems.setdefault(_path(_location(details)), problem)
-    return list(problems.values())
+def _translated(translate: Translate) -> Adapter:
+    """The adapter of another frontend's task type."""
+
+    def adapter(params: Mapping[str, Json], continued: Continued | None) -> Parsed:
+        told = translate(params, continued)
+        return Parsed(
+            validated(told.fields, told.named, told.problems), told.ignored_fields, told.adjustments
+        )
+
+    return adapter
 
 
-def _location(details: ErrorDetails) -> tuple[str | int, ...]:
-    """Where the value is, without the parts that only name a branch of a union or a validator."""
-    parts = details["loc"]
-    named = len(parts) if details["type"] == "extra_forbidden" else 0
-    return tuple(part for index, part in enumerate(parts) if index == named - 1 or _names(part))
-
-
-def _names(part: str | int) -> bool:
-    return isinstance(part, int) or (part.isidentifier() and part not in ("str", "float"))
-
-
-def _problem(
-    details: ErrorDetails,
-    location: tuple[str | int, ...],
-    schema: Mapping[str, Any],
-    sources: Mapping[str, str],
-) -> Problem:
-    kind, legal, name = details["type"], legal_values(schema, location), _named(location, sources)
-    if kind in (UNSAFE, PREDICATE):
-        sentence = f"{name} {details['msg']}".lstrip()
-    elif kind == "missing":
-        sentence = f"{name} is missing: give {legal}."
-    elif kind == "extra_forbidden":
-        sentence = f"{show(location[-1])} is not a field of {_path(location[:-1])}."
-    else:
-        sentence = f"{name} is {_given(details)}: give {legal or details['msg']}."
-    return Problem(sentence, unsafe=kind == UNSAFE)
-
-
-def _named(location: Sequence[str | int], sources: Mapping[str, str]) -> str:
-    """The field's path, and the name under which it was sent if that is another."""
-    path = _path(location)
-    sent = sources.get(str(location[0])) if location else None
-    return path if sent is None or sent == location[0] else f"{path} (sent as {sent})"
-
-
-def _given(details: ErrorDetails) -> str:
-    value = details["input"]
-    if details["type"] == "string_too_long" and isinstance(value, str):
-        return f"a text of {len(value)} characters"
-    return show(value)
-
-
-def _path(location: Sequence[str | int]) -> str:
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
-
-
-ADAPTERS: Final[Mapping[str, Adapter]] = MappingProxyType({"generate": _generate})
-"""Task type -> what reads its parameters. A dialect of another frontend is one more entry."""
+ADAPTERS: Final[Mapping[str, Adapter]] = MappingProxyType(
+    {"generate": _generate} | {name: _translated(translate) for name, translate in DIALECTS.items()}
+)
+"""Task type -> what reads its parameters."""

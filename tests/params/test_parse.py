@@ -129,9 +129,13 @@ def test_only_an_object_is_parameters(params: Any, message: str) -> None:
     assert caught.value.message == message
 
 
-@pytest.mark.parametrize("task_type", ["", "Generate", "../t2v", "i2v", "generate\n"])
+@pytest.mark.parametrize("task_type", ["", "Generate", "../t2v", "I2V", "travel_stitch", "generate\n"])
 def test_an_unknown_task_type_names_the_known_ones(task_type: str) -> None:
-    with pytest.raises(BadParams, match=r'give "generate"\.$'):
+    known = (
+        '"generate", "i2v", "i2v_22", "individual_travel_segment", "travel_orchestrator", '
+        '"travel_segment", "wan_2_2_i2v"'
+    )
+    with pytest.raises(BadParams, match=f"give {known}[.]$"):
         parse(task_type, BASE)
 
 

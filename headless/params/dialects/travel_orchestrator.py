@@ -1,0 +1,165 @@
+"""`travel_orchestrator`: a travel between images, which is one chain of clips here and no tree of tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from headless.params.dialects.common_fields import (
+    DETAILS,
+    IMAGES,
+    take_common,
+    take_image,
+    take_model,
+    take_prompt,
+    take_seed,
+)
+from headless.params.dialects.lora_lists import listed, take_loras
+from headless.params.dialects.payload import Level, Payload, Sent, is_given, whole
+from headless.params.dialects.phases import cleaned, take_phases
+from headless.params.dialects.svi import Kind, Link, read_link, take_frames, take_svi
+from headless.params.dialects.translation import Draft, Translation
+from headless.params.phase_config import expand
+from headless.task import Continued, Json
+
+MAX_SEGMENTS: Final = 256
+EARLIER_VIDEO: Final = "continue_from_video_resolved_path"
+
+
+def translate_travel_orchestrator(params: Mapping[str, Json], continued: Continued | None) -> Translation:
+    """Every pair of neighbouring images is one segment; a single image is one segment without an end."""
+    del continued  # A chain begins by itself; what it extends it names.
+    payload, draft = Payload(params), Draft()
+    details = payload.nested(*DETAILS, above=True) or payload.levels[-1]
+    take_model(draft, payload)
+    take_common(draft, payload)
+    take_phases(draft, payload)
+    take_loras(draft, payload)
+    take_seed(draft, payload, "seed_base", "seed_to_use", "seed")
+    link = read_link(draft, payload)
+    if link.svi:
+        take_svi(draft, payload)
+    _check_kind(payload)
+    _take_segments(draft, payload, details, link)
+    return draft.done(payload)
+
+
+def _check_kind(payload: Payload) -> None:
+    """`model_type` is no model here, but the kind of conditioning."""
+    sent = payload.first("model_type")
+    if sent is not None and sent.value != "i2v":
+        payload.wrong(sent, '"i2v", the only kind that this worker makes')
+
+
+def _take_segments(draft: Draft, payload: Payload, details: Level, link: Link) -> None:
+    images = payload.listed(IMAGES, details)
+    earlier = payload.first(EARLIER_VIDEO)
+    draft.take("extend_from", earlier)
+    count = _count(payload, details, images, extends=earlier is not None)
+    if count == 0:
+        return
+    kind: Kind | None = link.kind
+    if count > 1 or earlier is not None:
+        draft.put("continuation", kind or "last_frame", "continuation_config")
+    segments: list[Json] = []
+    for index in range(count):
+        part = draft.segment(index) if count > 1 else draft
+        _take_pictures(part, payload, details, images, index, link, extends=earlier is not None)
+        _take_texts(part, payload, details, index)
+        frames = payload.entry("segment_frames_expanded", index, details)
+        continues = index > 0 or earlier is not None
+        take_frames(part, frames, link, kind if continues else None)
+        _take_own_loras(part, payload, details, index, draft)
+        segments.append(part.fields)
+    if count > 1:
+        draft.put("segments", segments, f"{details.prefix}{IMAGES}")
+        draft.put("prompt", _prompt_of(segments), f"{details.prefix}base_prompt")
+
+
+def _count(payload: Payload, details: Level, images: list[Json], *, extends: bool) -> int:
+    """How many segments the images make."""
+    name = f"{details.prefix}{IMAGES}"
+    if not images:
+        payload.wrong(Sent(name, details.fields.get(IMAGES)), "a list of images, in order")
+        return 0
+    count = len(images) if extends else max(1, len(images) - 1)
+    if count > MAX_SEGMENTS:
+        payload.wrong(Sent(name, images), f"at most {MAX_SEGMENTS} segments")
+        return 0
+    asked = payload.first("num_new_segments_to_generate")
+    if asked is not None and whole(asked.value) != count:
+        payload.wrong(asked, f"{count}, the number of segments that {len(images)} images make")
+    return count
+
+
+def _take_pictures(
+    part: Draft,
+    payload: Payload,
+    details: Level,
+    images: list[Json],
+    index: int,
+    link: Link,
+    *,
+    extends: bool,
+) -> None:
+    """The first segment begins with an image, each ends with the next one; with SVI an image anchors each."""
+    before = index - 1 if extends else index
+    start, end = (_image(details, images, place) for place in (before, before + 1))
+    if index == 0:
+        take_image(part, payload, "start_image", start)
+        if link.svi and start is None:
+            take_image(part, payload, "anchor_image", end)
+    elif link.svi:
+        take_image(part, payload, "anchor_image", start)
+    take_image(part, payload, "end_image", end)
+
+
+def _image(details: Level, images: list[Json], place: int) -> Sent | None:
+    if not 0 <= place < len(images):
+        return None
+    return Sent(f"{details.prefix}{IMAGES}[{place}]", images[place])
+
+
+def _take_texts(part: Draft, payload: Payload, details: Level, index: int) -> None:
+    own = payload.entry("enhanced_prompts_expanded", index, details) or payload.entry(
+        "base_prompts_expanded", index, details
+    )
+    before, after = payload.first("text_before_prompts"), payload.first("text_after_prompts")
+    base = own or payload.first("base_prompt", "prompt")
+    texts = [sent for sent in (before, base, after) if sent is not None]
+    if len(texts) > 1 and all(isinstance(sent.value, str) for sent in texts):
+        base = Sent((base or texts[0]).name, " ".join(str(sent.value).strip() for sent in texts))
+    take_prompt(part, base, f"{details.prefix}base_prompts_expanded[{index}]")
+    negative = payload.entry("negative_prompts_expanded", index, details)
+    part.take("negative_prompt", negative or payload.first("negative_prompt"))
+
+
+def _prompt_of(segments: list[Json]) -> Json:
+    first = segments[0]
+    return first["prompt"] if isinstance(first, dict) else None
+
+
+def _take_own_loras(part: Draft, payload: Payload, details: Level, index: int, whole_task: Draft) -> None:
+    """A segment's LoRAs; of a phase_config of its own only those, and only if its phases are the task's."""
+    config = payload.entry("phase_configs_expanded", index, details)
+    own = listed(payload, payload.entry("loras_per_segment_expanded", index, details))
+    if own is not None:
+        part.put("loras", own.value, own.name)
+    if config is None:
+        return
+    expanded = expand(cleaned(part, payload, config))
+    same = _shape(expanded) == _shape(whole_task.fields)
+    if own is None and same and is_given(expanded.get("loras")):
+        part.put("loras", expanded["loras"], config.name)
+    if expanded.get("phase_config") != whole_task.fields.get("phase_config"):
+        part.adjusted(
+            config.name,
+            config.value,
+            "its LoRAs" if same else None,
+            "steps and guidance are those of the task for all segments",
+        )
+
+
+def _shape(fields: Mapping[str, Json]) -> Json:
+    config = fields.get("phase_config")
+    return config.get("num_phases") if isinstance(config, dict) else None

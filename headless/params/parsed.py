@@ -1,0 +1,22 @@
+"""What is read of a task: its parameters, and what of its fields they do not say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from headless.params.generate import GenerateParams
+from wan2gp_patch.adjustment import Adjustment
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """A task's parameters.
+
+    `ignored_fields`: names, as they were sent, of fields that another frontend's task has and nothing here
+    acts on. `adjustments`: values of such a task that act in another way than they were sent. Both are empty
+    for tasks of the type `generate`, whose fields are all known and taken as they are.
+    """
+
+    params: GenerateParams
+    ignored_fields: tuple[str, ...] = ()
+    adjustments: tuple[Adjustment, ...] = ()
