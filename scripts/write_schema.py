@@ -92,6 +92,9 @@ def _aliases(field: str) -> list[str]:
 def _default(schema: dict[str, Any], name: str, node: dict[str, Any]) -> str:
     if name in schema["required"]:
         return "required"
+    others = [choice["required"][0] for choice in schema["anyOf"]]
+    if name == others[0]:
+        return f"required, or {' or '.join(f'`{other}`' for other in others[1:])} with their own"
     default = node.get("default")
     return "" if default in (None, []) else f"`{json.dumps(default)}`"
 

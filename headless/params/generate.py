@@ -2,30 +2,43 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from headless.params.chain import MAX_SEGMENTS, SegmentParams
+from headless.params.chain import Images, Prompts, Reroll, Seconds, Segments
+from headless.params.chain_rules import contradiction, misplaced, with_prompt
 from headless.params.fields import STRICT, Loras, Media, Mode, NegativePrompt, NumFrames, Prompt, Seed, Video
 from headless.params.phase_config import PhaseConfig
 from headless.params.references import PREDICATE
-from headless.params.tuples import tuple_of_at_most
 
 MIN_SIDE: Final = 64
 MAX_SIDE: Final = 2048
 MAX_PIXELS: Final = 1920 * 1088
-REFERENCES: Final = ("start_image", "end_image", "anchor_image", "continue_from", "pad_video", "known_mask")
+REFERENCES: Final = (
+    "start_image",
+    "end_image",
+    "anchor_image",
+    "continue_from",
+    "extend_from",
+    "pad_video",
+    "known_mask",
+)
+"""Fields that are one reference; `images` and the segments have further ones."""
 
 
-_SEGMENTS: Final = f'1 to {MAX_SEGMENTS} objects such as {{"prompt": ..., "seconds": ...}}'
+def _either_prompt(schema: dict[str, Any]) -> None:
+    """A prompt for all clips, or one for each."""
+    schema["required"].remove("prompt")
+    schema["anyOf"] = [{"required": [name]} for name in ("prompt", "prompts", "segments")]
 
 
 class GenerateParams(BaseModel):
     """One task. A field that is `None` takes the model's value, then the product's; see `headless.plan`."""
 
-    model_config = ConfigDict(**STRICT, title="generate")
+    model_config = ConfigDict(**STRICT, title="generate", json_schema_extra=_either_prompt)
 
     prompt: Prompt
     """What happens in the video."""
@@ -128,15 +141,18 @@ class GenerateParams(BaseModel):
     """Look at the clip before it is published, and fail rather than publish a bad one; by default what the
     model definition says."""
 
-    segments: (
-        Annotated[
-            tuple[SegmentParams, ...],
-            Field(min_length=1, max_length=MAX_SEGMENTS, json_schema_extra={"x-legal": _SEGMENTS}),
-            tuple_of_at_most(MAX_SEGMENTS),
-        ]
-        | None
-    ) = None
+    segments: Segments | None = None
     """The clips of a long video, in order; what a segment does not say, the task says for all."""
+
+    images: Images | None = None
+    """Pictures to travel between, in order, in place of segments: each is where one clip ends and the next
+    begins."""
+
+    prompts: Prompts | None = None
+    """With images: what happens from each to the next; by default prompt."""
+
+    seconds: Seconds | None = None
+    """Length of the video, in place of segments: it is split into clips of at most num_frames."""
 
     continuation: Literal["latents", "pixels", "last_frame"] | None = None
     """What a segment is made from: the latents of the one before, its last frames, or its last frame alone;
@@ -148,6 +164,22 @@ class GenerateParams(BaseModel):
 
     end_tail_latents: Annotated[int, Field(ge=0, le=8)] = 0
     """Latents that every clip is made longer, and that are cut off its end again: against a grey tail."""
+
+    color_lock: Literal["off", "anchor", "previous"] = "off"
+    """Keep the colours of every segment near those of the anchor, or of the end of the segment before."""
+
+    color_lock_strength: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """How near; 0 changes nothing."""
+
+    loop: bool = False
+    """End where the video begins, so that it can be repeated without a seam; from two segments on."""
+
+    extend_from: Video | None = None
+    """The earlier video that this one begins with, untouched, and goes on from."""
+
+    reroll: Reroll | None = None
+    """Segments to make again with other seeds, beside the chain, to choose from: segment, counted from 0, and
+    seeds."""
 
     strict: bool = False
     """Fail instead of adjusting a value."""
@@ -162,9 +194,25 @@ class GenerateParams(BaseModel):
             )
         return self
 
+    @model_validator(mode="before")
+    @classmethod
+    def _chain(cls, values: object) -> object:
+        if not isinstance(values, Mapping):
+            return values
+        if (why := misplaced(values, cls.model_fields)) is not None:
+            raise PydanticCustomError(PREDICATE, "{why}", {"why": why})
+        return with_prompt(values)
+
+    @model_validator(mode="after")
+    def _possible(self) -> GenerateParams:
+        if (why := contradiction(self)) is not None:
+            raise PydanticCustomError(PREDICATE, "{why}", {"why": why})
+        return self
+
     def references(self) -> dict[str, str]:
-        """Field -> reference, of every file that the task names."""
+        """Field, also `images[3]` or `segments[2].end_image`, -> reference, of every file of the task."""
         found = {name: value for name in REFERENCES if (value := getattr(self, name)) is not None}
+        found |= {f"images[{index}]": value for index, value in enumerate(self.images or ())}
         for index, segment in enumerate(self.segments or ()):
             found |= {f"segments[{index}].{name}": value for name, value in segment.references().items()}
         return found

@@ -47,6 +47,14 @@ CANONICAL = [
     "continuation",
     "overlap",
     "end_tail_latents",
+    "images",
+    "prompts",
+    "seconds",
+    "color_lock",
+    "color_lock_strength",
+    "loop",
+    "extend_from",
+    "reroll",
 ]
 
 

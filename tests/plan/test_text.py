@@ -80,7 +80,8 @@ def test_the_json_is_json_and_keeps_secrets(plan: Planner) -> None:
 def test_the_json_has_every_parameter_that_is_used(plan: Planner) -> None:
     made = plan_json(plan(**FIELDS))
     unused = {"anchor_image", "continue_from", "pad_video", "known_mask", "phase_config", "strict"}
-    unused |= {"segments", "continuation", "end_tail_latents"}
+    unused |= {"segments", "images", "prompts", "seconds", "continuation", "end_tail_latents", "color_lock"}
+    unused |= {"color_lock_strength", "loop", "extend_from", "reroll"}
     assert set(GenerateParams.model_fields) - unused <= set(made)
 
 

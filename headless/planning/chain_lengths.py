@@ -1,0 +1,113 @@
+"""How many clips a task has, and how long each is, where the task says it in seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from headless.errors import BadParams
+from headless.params.chain import MAX_SEGMENTS
+from headless.params.generate import GenerateParams
+from headless.plan import DEFAULT_FPS, DEFAULT_FRAMES, SHORTEST_WITH_END
+from headless.planning.images import resolve_images
+from headless.planning.ledger import Ledger
+from headless.planning.lengths import Room, clip_length, clips_needed, fits_alone, frames_of, split
+from headless.planning.wanted import Wanted
+from headless.ports import ModelDefinition
+from wan2gp_patch.frames import FRAMES_PER_LATENT, floor_to_clip_length
+
+Clips = Callable[[int], tuple[Wanted, ...]]
+"""The clips of a task that is split into so many."""
+
+
+def with_lengths(
+    params: GenerateParams, definition: ModelDefinition, clips: Clips, ledger: Ledger
+) -> tuple[Wanted, ...]:
+    """The clips of a task, each with its frames.
+
+    Raises:
+        BadParams: so long a video has too many clips, or none of this length can continue another.
+    """
+    if params.seconds is not None:
+        return _split(params.seconds, params, definition, clips, ledger)
+    fps = _fps(params, definition)
+    return tuple(_settled(wanted, definition, fps) for wanted in clips(1))
+
+
+def _settled(wanted: Wanted, definition: ModelDefinition, fps: int) -> Wanted:
+    seconds = wanted.params.seconds
+    if seconds is None:
+        return wanted
+    room = _room(wanted, definition)
+    frames = clip_length(frames_of(seconds, fps), room)
+    shown = frames - room.head - room.end
+    noted = Ledger()
+    noted.used("seconds", seconds, _seconds(shown, fps), f"the nearest length of a clip is {shown} frames")
+    sized = wanted.giving(wanted.name("seconds"), num_frames=frames)
+    return replace(sized, noted=(*wanted.noted, *noted.entries))
+
+
+def _split(
+    seconds: float, params: GenerateParams, definition: ModelDefinition, clips: Clips, ledger: Ledger
+) -> tuple[Wanted, ...]:
+    """Clips of nearly equal length, as few as can be."""
+    fps = _fps(params, definition)
+    wanted = clips(_count(seconds, fps, params, definition, clips, ledger))
+    rooms = [_room(one, definition) for one in wanted]
+    frames = split(frames_of(seconds, fps), rooms)
+    shown = sum(frames) - sum(room.head + room.end for room in rooms)
+    ledger.used("seconds", seconds, _seconds(shown, fps), f"the nearest length of a video is {shown} frames")
+    return tuple(one.giving("seconds", num_frames=count) for one, count in zip(wanted, frames, strict=True))
+
+
+def _count(
+    seconds: float,
+    fps: int,
+    params: GenerateParams,
+    definition: ModelDefinition,
+    clips: Clips,
+    ledger: Ledger,
+) -> int:
+    longest, shown = _longest(params, definition, ledger), frames_of(seconds, fps)
+    if not params.loop and fits_alone(shown, longest, _room(clips(1)[0], definition)):
+        return 1
+    first, later, last = (_room(one, definition) for one in clips(3))
+    try:
+        count = clips_needed(shown, longest, first, later, last)
+    except ValueError as error:
+        raise BadParams(
+            f"num_frames is {longest}: the first {max(later.head, last.head)} frames of a clip repeat the "
+            "one before, and the video does not grow. Give a larger num_frames, or a smaller overlap."
+        ) from error
+    if count > MAX_SEGMENTS:
+        raise BadParams(
+            f"seconds is {seconds:g}: that is {count} clips of {longest} frames at {fps} frames per second, "
+            f"and a task has at most {MAX_SEGMENTS}. Give fewer seconds, or a larger num_frames."
+        )
+    return count
+
+
+def _longest(params: GenerateParams, definition: ModelDefinition, ledger: Ledger) -> int:
+    """Frames of the longest clip, without a tail."""
+    asked = params.num_frames or int(definition.settings.get("num_frames") or DEFAULT_FRAMES)
+    used = floor_to_clip_length(asked)
+    ledger.used("num_frames", asked, used, "a clip has 4k+1 frames")
+    most = definition.settings.get("max_frames")
+    if params.num_frames is None and most is not None:
+        tail = FRAMES_PER_LATENT * params.end_tail_latents
+        return min(used, floor_to_clip_length(max(1, int(most) - tail)))
+    return used
+
+
+def _room(wanted: Wanted, definition: ModelDefinition) -> Room:
+    plan = resolve_images(wanted.params, definition, Ledger(), wanted.handed)
+    least = 1 if wanted.params.end_image is None else SHORTEST_WITH_END
+    return Room(plan.continuation.head_drop, 1 if wanted.closes else 0, least)
+
+
+def _fps(params: GenerateParams, definition: ModelDefinition) -> int:
+    return params.fps or int(definition.settings.get("fps") or DEFAULT_FPS)
+
+
+def _seconds(frames: int, fps: int) -> float:
+    return round(frames / fps, 4)
