@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
@@ -102,6 +102,11 @@ class Continued:
     video_key: str | None = None
     task_id: str | None = None
 
+    @classmethod
+    def expected(cls, parents: Sequence[str]) -> Continued | None:
+        """What a claim may tell once `parents` are Complete, for who looks at a task before that."""
+        return cls(TaskStatus.QUEUED, None, None, parents[-1]) if parents else None
+
 
 @dataclass(frozen=True)
 class Claim:
@@ -179,7 +184,8 @@ class NewTask:
 
 @dataclass(frozen=True)
 class TaskView:
-    """A task's row as a user sees it. Times are ISO 8601 in UTC; `origin`: the task that this one copies."""
+    """A task's row as a user sees it. Times are ISO 8601 in UTC; `origin`: the task that this one copies;
+    `dependant_on`: the tasks that it waits or waited for, in the order given."""
 
     id: str
     task_type: str
@@ -201,3 +207,4 @@ class TaskView:
     generation_started_at: str | None = None
     generation_processed_at: str | None = None
     origin: str | None = None
+    dependant_on: tuple[str, ...] = ()

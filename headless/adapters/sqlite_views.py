@@ -21,7 +21,18 @@ line AS MATERIALIZED (
         FROM tasks WHERE status = 'Queued')
     WHERE sequence IN (SELECT sequence FROM page)
 )
-SELECT page.*, line.queue_position FROM page LEFT JOIN line USING (sequence) ORDER BY page.sequence DESC
+SELECT page.*, line.queue_position,
+    (SELECT json_group_array(parent_id) FROM (
+        SELECT parent_id FROM task_dependencies WHERE task_id = page.id ORDER BY position
+    )) AS dependant_on
+FROM page LEFT JOIN line USING (sequence) ORDER BY page.sequence DESC
+"""
+_ONE: Final = """
+SELECT task_view.*,
+    (SELECT json_group_array(parent_id) FROM (
+        SELECT parent_id FROM task_dependencies WHERE task_id = task_view.id ORDER BY position
+    )) AS dependant_on
+FROM task_view WHERE id = ?
 """
 
 
@@ -43,7 +54,7 @@ class AttemptRecord:
 
 def get(db: sqlite3.Connection, task_id: str) -> TaskView | None:
     """One task, or `None`."""
-    row = db.execute("SELECT * FROM task_view WHERE id = ?", (task_id,)).fetchone()
+    row = db.execute(_ONE, (task_id,)).fetchone()
     return None if row is None else _view(row)
 
 
@@ -105,6 +116,7 @@ def _view(row: sqlite3.Row) -> TaskView:
         generation_started_at=_time_or_none(row["generation_started_at"]),
         generation_processed_at=_time_or_none(row["generation_processed_at"]),
         origin=row["origin_id"],
+        dependant_on=tuple(json.loads(row["dependant_on"])),
     )
 
 

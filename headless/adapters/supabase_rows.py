@@ -11,7 +11,7 @@ from headless.task import Checkpoint, Claim, Continued, TaskStatus, TaskView
 VIEW_COLUMNS: Final = (
     "id,task_type,status,params,attempts,created_at,updated_at,phase,progress,priority,queue_position,worker_id,"
     "error_class,error_message,output_location,preview_location,result,generation_started_at,"
-    "generation_processed_at,origin_id"
+    "generation_processed_at,origin_id,dependant_on"
 )
 
 
@@ -64,6 +64,7 @@ def view_from(row: Mapping[str, Any]) -> TaskView:
         generation_started_at=_utc(row["generation_started_at"]),
         generation_processed_at=_utc(row["generation_processed_at"]),
         origin=row["origin_id"],
+        dependant_on=tuple(row["dependant_on"] or ()),
     )
 
 

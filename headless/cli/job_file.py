@@ -20,7 +20,7 @@ from headless.params.legal import legal_values
 from headless.params.references import STORAGE, is_task_id
 from headless.params.show import show
 from headless.ports import Storage
-from headless.task import Json, NewTask
+from headless.task import Continued, Json, NewTask
 
 ENVELOPE: Final = ("task_type", "priority", "dependant_on", "idempotency_key", "project_id")
 _CONTENT_TYPES: Final = {
@@ -48,6 +48,12 @@ class Job:
     def task_type(self) -> str:
         """`generate` unless the job names another."""
         return str(self.envelope.get("task_type", "generate"))
+
+    @property
+    def continued(self) -> Continued | None:
+        """The task that it may continue: the last of `dependant_on`."""
+        parents = self.envelope.get("dependant_on")
+        return Continued.expected([str(parent) for parent in parents]) if isinstance(parents, list) else None
 
     def task(self, params: dict[str, Json]) -> NewTask:
         """The task to queue, with `params` in place of the job's own."""

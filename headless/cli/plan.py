@@ -28,6 +28,7 @@ from headless.planning.ledger import refuse_adjustments
 from headless.ports import Storage
 from headless.run_task import seed_of
 from headless.settings import EnvironmentOptions, ModelFolders, add_connection_options
+from headless.task import Continued
 from headless.wiring import open_registry
 from wan2gp_patch.adjustment import Adjustment
 
@@ -73,7 +74,7 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
 def _of_task(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Plan:
     with connected(arguments, environ) as (queue, storage):
         view = find(queue, arguments.task)
-        params = parse(view.task_type, view.params)
+        params = parse(view.task_type, view.params, Continued.expected(view.dependant_on))
         sizes = _stored_sizes(params, storage)
     return _planned(arguments, params, sizes, lambda: seed_of(view.id))
 
@@ -81,7 +82,7 @@ def _of_task(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Plan:
 def _of_job(arguments: argparse.Namespace, job: Job) -> Plan:
     """The size of local pictures counts, so they are read; nothing is stored."""
     stand_ins = with_stand_ins(job)
-    params = parse(job.task_type, stand_ins.params)
+    params = parse(job.task_type, stand_ins.params, job.continued)
     here = {name: path for name, ref in params.references().items() if (path := stand_ins.files.get(ref))}
     plan = _planned(arguments, params, {name: _size(name, here[name]) for name in _PICTURES if name in here})
     named = {name: str(here.get(name, reference)) for name, reference in plan.references.items()}

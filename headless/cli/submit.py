@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """0 once queued; with `--wait` how the task ended."""
     job = read_job(arguments)
     if not arguments.no_check:
-        parse(job.task_type, with_stand_ins(job).params)
+        parse(job.task_type, with_stand_ins(job).params, job.continued)
     with connected(arguments, environ) as (queue, storage):
         task_id = queue.enqueue(job.task(with_stored_files(job, storage, queue.owner)))
         if not arguments.wait:

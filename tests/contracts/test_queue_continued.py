@@ -6,7 +6,7 @@ import pytest
 
 from headless.ports import TaskQueue
 from headless.task import Claim, Continued, Json, NewTask, TaskStatus
-from tests.contracts.calls import SHA, claim, complete, fail, movie_key, new_task
+from tests.contracts.calls import SHA, claim, complete, fail, movie_key, new_task, view
 from tests.contracts.harness import QueueHarness
 
 FIELDS = ("continue_from", "extend_from")
@@ -165,3 +165,13 @@ def test_a_checkpoint_may_be_a_segment_of_the_owner(queue_harness: QueueHarness)
     queue.release(task, claimed.attempt, "drain")
     assert [found.object_key for found in claim(queue).checkpoints] == [key]
     complete(queue, claimed)
+
+
+def test_a_user_sees_what_a_task_depends_on_in_order(queue_harness: QueueHarness) -> None:
+    queue = queue_harness.queue
+    parents = [queue.enqueue(new_task()) for _ in range(3)]
+    order = (parents[2], parents[0], parents[1])
+    task = queue.enqueue(new_task(after=(*order, parents[2])))
+    assert view(queue, task).dependant_on == order
+    assert view(queue, parents[0]).dependant_on == ()
+    assert {seen.id: seen.dependant_on for seen in queue.list()}[task] == order
