@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -22,10 +23,14 @@ _FULL_RANGE = 2
 
 @dataclass(frozen=True)
 class CodedClip:
-    """A clip's samples in decoding order, times in ticks of `picture.timescale`, the first shown at 0."""
+    """A clip's samples in decoding order, times in ticks of `picture.timescale`, the first shown at 0.
+
+    `delay`: so many ticks before that its file has the first one decoded.
+    """
 
     picture: PictureFormat
     samples: tuple[Sample, ...]
+    delay: int = 0
 
     def in_ticks(self, timescale: int) -> CodedClip:
         """The same by another clock. `ValueError` where times would have to be rounded."""
@@ -36,7 +41,8 @@ class CodedClip:
             replace(sample, duration=_whole(sample.duration * ratio), offset=_whole(sample.offset * ratio))
             for sample in self.samples
         )
-        return CodedClip(replace(self.picture, timescale=timescale), samples)
+        picture = replace(self.picture, timescale=timescale)
+        return CodedClip(picture, samples, math.ceil(self.delay * ratio))
 
 
 def read_coded_clip(path: Path, *, limits: VideoLimits | None = None, field: str = "video") -> CodedClip:
@@ -49,7 +55,9 @@ def read_coded_clip(path: Path, *, limits: VideoLimits | None = None, field: str
     with open_video(path, limits or VideoLimits(), field) as source:
         picture = _format(source, field)
         packets = [packet for packet in source.container.demux(source.stream) if packet.size]
-        return CodedClip(picture, _samples(packets, field))
+        samples = _samples(packets, field)
+        first, decoded = packets[0].pts or 0, packets[0].dts
+        return CodedClip(picture, samples, 0 if decoded is None else max(0, first - decoded))
 
 
 def read_samples(path: Path, *, limits: VideoLimits | None = None, field: str = "video") -> Iterator[bytes]:

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
 from headless.media.coded_clip import CodedClip, read_coded_clip, read_samples
 from headless.media.movie_file import MovieClip, MovieContents, header, mark, read_contents
-from headless.media.mp4_boxes import Sample
 from headless.media.mp4_fragments import fragment
 from headless.media.video_source import VideoLimits
 from headless.media.whole_file import no_room_is_disk_full, whole_file
-from headless.media.whole_mp4 import write_whole
+from headless.media.whole_mp4 import sample_runs, write_whole
 
 __all__ = ["Movie", "MovieClip"]
 
-_LONGEST_FRAGMENT = 256
-_REORDERED = 2
+HELD_BACK = 2
 """Frames that x264 holds back at most, with its usual three B-frames of which one is referred to."""
 _COPIED_AT_ONCE = 1 << 20
 
@@ -64,7 +62,7 @@ class Movie:
             with self.path.open("r+b" if held.size else "w+b", buffering=0) as file:
                 try:
                     if not held.size:
-                        held.delay = _delay(coded.samples)
+                        held.delay = _delay(coded)
                         _write(file, header(coded.picture, held.delay))
                     chunks = _append(file, held, coded, read_samples(clip, limits=_OURS), mark(added))
                 except BaseException:
@@ -103,6 +101,7 @@ class Movie:
                 _payload(source, contents),
                 [count for _, count in contents.chunks],
                 metadata,
+                contents.delay,
             )
         return destination
 
@@ -130,7 +129,7 @@ def _append(
     file.seek(0, os.SEEK_END)
     chunks: list[tuple[int, int]] = []
     time = held.duration
-    for run in _runs(coded.samples):
+    for run in sample_runs(coded.samples):
         payload = b"".join(islice(data, len(run)))
         piece = fragment(len(held.chunks) + len(chunks) + 1, time, held.delay, run, payload)
         chunks.append((file.tell() + len(piece) - len(payload), len(run)))
@@ -140,10 +139,11 @@ def _append(
     return chunks
 
 
-def _delay(samples: Sequence[Sample]) -> int:
-    """As much as these need, and no less than `VideoWriter`'s clips do, which a clip of one frame is not."""
-    least = _REORDERED * min(sample.duration for sample in samples)
-    return max(least, -min(sample.offset for sample in samples))
+def _delay(first: CodedClip) -> int:
+    """As much as its frames need, and no less than its file has and what follows will need: clips of
+    `VideoWriter` hold two frames back, if they have as many."""
+    frames = HELD_BACK * min(sample.duration for sample in first.samples)
+    return max(frames, first.delay, -min(sample.offset for sample in first.samples))
 
 
 def _write(file: BinaryIO, data: bytes) -> None:
@@ -151,15 +151,6 @@ def _write(file: BinaryIO, data: bytes) -> None:
     rest = memoryview(data)
     while rest:
         rest = rest[file.write(rest) :]
-
-
-def _runs(samples: Sequence[Sample]) -> Iterator[Sequence[Sample]]:
-    """Samples by fragment. Each begins with a frame that can be decoded alone, where there is one in time."""
-    start = 0
-    for at in range(1, len(samples) + 1):
-        if at == len(samples) or samples[at].sync or at - start == _LONGEST_FRAGMENT:
-            yield samples[start:at]
-            start = at
 
 
 def _payload(source: BinaryIO, contents: MovieContents) -> Iterator[bytes]:

@@ -86,14 +86,15 @@ def whole_header(
     chunks: Sequence[int],
     begins: int,
     metadata: Mapping[str, str],
+    delay: int = 0,
 ) -> bytes:
     """`moov` of a whole file: the bytes of the samples lie from byte `begins` on, in `chunks` of so many.
 
-    Its length does not depend on `begins`. Frames are shown late enough for each to be decoded before it is
-    shown; an edit list takes that delay away again, so that the first is shown at 0.
+    Its length does not depend on `begins`. Frames are shown `delay` ticks late, or more if some could not be
+    decoded before they are shown; an edit list takes that away again, so that the first is shown at 0.
     """
     duration = sum(sample.duration for sample in samples)
-    delay = max(0, -min(sample.offset for sample in samples))
+    delay = max(delay, -min(sample.offset for sample in samples))
     tables = (
         full_box(b"stts", 0, 0, _runs([sample.duration for sample in samples])),
         full_box(b"stss", 0, 0, _numbers([at for at, sample in enumerate(samples, 1) if sample.sync])),

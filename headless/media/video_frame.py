@@ -98,4 +98,9 @@ def to_picture(frame: av.VideoFrame, size: tuple[int, int]) -> Picture:
 def _assumed_colourspace(frame: av.VideoFrame) -> Colorspace | None:
     if frame.colorspace != _UNTAGGED:
         return None
-    return Colorspace.ITU709 if frame.height >= _HD_ROWS else Colorspace.ITU601
+    return Colorspace.ITU709 if taken_as_bt709(frame.height) else Colorspace.ITU601
+
+
+def taken_as_bt709(rows: int) -> bool:
+    """Whether pictures that do not say what their colours mean are BT.709; otherwise they are BT.601."""
+    return rows >= _HD_ROWS

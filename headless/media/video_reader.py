@@ -93,6 +93,22 @@ def read_frames(
             yield orientation.applied(to_picture(frame, size))
 
 
+def frame_times(
+    path: Path,
+    *,
+    limits: VideoLimits | None = None,
+    field: str = "video",
+    check: Callable[[], None] = lambda: None,
+) -> tuple[Fraction, ...]:
+    """When each frame is shown, in seconds, in that order. Every one is decoded and none converted.
+
+    Raises `BadInput` as `read_frames` does.
+    """
+    limits = limits or VideoLimits()
+    with open_video(path, limits, field) as source:
+        return tuple(_time(frame, field) for frame in _decoded(source, limits, field, check))
+
+
 def read_clip(
     path: Path,
     *,

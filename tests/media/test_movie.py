@@ -153,7 +153,7 @@ def test_what_a_killed_process_left_half_is_cut_off(clips: list[Path], tmp_path:
     whole.append(clips[3])
     complete = whole.path.read_bytes()
     path = tmp_path / "cut.mp4"
-    for length in (*range(len(data), len(complete), 97), len(complete) - 1):
+    for length in (*range(len(data), len(complete), 331), len(complete) - 1):
         path.write_bytes(complete[:length])
         movie = Movie(path)
         assert len(movie.clips) == 3
