@@ -7,6 +7,7 @@ import hashlib
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from headless.job_listener import JobListener
 from headless.lease import Lease
 from headless.loras import locate_loras
 from headless.media.video import VideoWriter
-from headless.media.write_behind import WriteBehind
+from headless.media.write_behind import WriteBehind, started_thread
 from headless.outbox import Parcel
 from headless.output_checks import ClipRefused, OutputChecks, Refusal, bad_output
 from headless.params import parse
@@ -85,6 +86,9 @@ class TaskRun:
             )
             previews = stack.enter_context(
                 Previews(s.storage, s.clock, self._folder, claim.output_prefix, lease.show_preview)
+            )
+            self._encoding, self._measuring = (
+                stack.enter_context(started_thread(name)) for name in ("encode", "measure")
             )
             self._checkpoints = stack.enter_context(Checkpoints(s.queue, s.storage, claim, self._folder))
             self.listener = JobListener(lease, s.shutdown, previews, s.clock, watchdog)
@@ -266,11 +270,11 @@ class TaskRun:
             video = stack.enter_context(
                 VideoWriter(files / VIDEO_FILE, fps=self._plan.fps, metadata=told, **size)
             )
-            encoder = stack.enter_context(WriteBehind(video.write))
-            with WriteBehind(meter.offer) as measuring:
+            encoder = stack.enter_context(WriteBehind(video.write, thread=self._encoding))
+            if generation.save_handoff is not None:
+                encoder.call(partial(generation.save_handoff, files / LATENTS_FILE))
+            with WriteBehind(meter.offer, generation.num_frames, self._measuring) as measuring:
                 kept = write_frames(generation, encoder.write, self.listener, measuring.write)
-                if generation.save_handoff is not None:  # While the last frame is measured.
-                    generation.save_handoff(files / LATENTS_FILE)
             self.listener.on_phase(Phase.CHECKING)
             self._checks.judge(self._plan.seed, kept, generation, meter)
             return Made(_without_engine(generation), kept, meter, files, versions, stack.pop_all())
