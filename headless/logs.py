@@ -54,11 +54,26 @@ class Redactor:
         return {k: self._clean(v) for k, v in event.items() if k not in kept} | kept
 
 
-def configure(*, debug: bool, log_format: str, stream: TextIO, secrets: Iterable[str] = ()) -> None:
-    """Set up logging for this process. `log_format`: auto (by the stream), text or json."""
+def _ranked(rank: int | None) -> Processor:
+    def add_rank(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        if rank is not None:
+            event["rank"] = rank
+        return event
+
+    return add_rank
+
+
+def configure(
+    *, debug: bool, log_format: str, stream: TextIO, secrets: Iterable[str] = (), rank: int | None = None
+) -> None:
+    """Set up logging for this process. `log_format`: auto (by the stream), text or json.
+
+    Every line carries `rank`, if it is given.
+    """
     text = log_format == "text" or (log_format == "auto" and stream.isatty())
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
+        _ranked(rank),
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="%H:%M:%S" if text else "iso", utc=not text),

@@ -12,7 +12,7 @@ from typing import Generic, Protocol, TypeVar
 
 import structlog
 
-from headless.errors import DeviceSick, DiskFull, QueueUnavailable
+from headless.errors import DeviceSick, DiskFull, QueueUnavailable, RankLost
 from headless.ports import Clock, Engine, TaskQueue
 from headless.settle import Outcome, Settled
 from headless.shutdown import Shutdown
@@ -211,7 +211,8 @@ class WorkLoop(Generic[Run, Made]):
             self._sick.add(settled.task_id)
         elif settled.outcome is Outcome.DONE:
             self._sick.clear()
-        unfit = settled.outcome is Outcome.UNFIT and (self._bounded or len(self._sick) >= SICK_LIMIT)
+        lost = settled.error_class == RankLost.error_class
+        unfit = settled.outcome is Outcome.UNFIT and (lost or self._bounded or len(self._sick) >= SICK_LIMIT)
         if unfit or (settled.outcome is Outcome.UNSETTLED and self._bounded):
             log.error("stopping: this machine cannot run the task", why=settled.message)
             self._status = 1

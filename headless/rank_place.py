@@ -25,10 +25,14 @@ class RankPlace:
         return self.rank == 0
 
 
+ALONE: Final = RankPlace()
+"""A worker of one process."""
+
+
 def read_place(environ: Mapping[str, str]) -> RankPlace:
     """The place that torchrun's variables say. Raises `UsageError` for more than one host."""
     if environ.get("WORLD_SIZE", "1") == "1":
-        return RankPlace()
+        return ALONE
     missing = [name for name in _OURS if not environ.get(name, "").isdigit()]
     if missing:
         raise UsageError(

@@ -24,6 +24,7 @@ from headless.options import (
     make_parser,
     read_secret,
 )
+from headless.rank_place import ALONE, RankPlace, read_place
 from headless.worker_options import ATTENTION_KERNELS, MEMORY_PLANS, worker_parser
 
 __all__ = [
@@ -93,6 +94,8 @@ class WorkerSettings:
     health_file: Path | None = None
     debug: bool = False
     log_format: str = "auto"
+    place: RankPlace = ALONE
+    """Which of torchrun's processes this is."""
 
 
 def read_connection(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Connection:
@@ -182,6 +185,8 @@ def _machine(environ: Mapping[str, str]) -> str:
 def worker_settings(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> WorkerSettings:
     """Settings of `worker.py`. Raises `UsageError`; `--help` prints the page and exits with 0."""
     a = worker_parser(environ).parse_args(argv)
+    place = read_place(environ)
+    _check_ranks(place, a)
     return WorkerSettings(
         connection=read_connection(a, environ),
         worker_id=a.worker or _machine(environ),
@@ -209,4 +214,22 @@ def worker_settings(argv: Sequence[str], environ: Mapping[str, str] = os.environ
         health_file=_optional_path("--health-file", a.health_file),
         debug=a.debug,
         log_format=_choice("--log-format", a.log_format, ("auto", "text", "json")),
+        place=place,
     )
+
+
+def _check_ranks(place: RankPlace, a: argparse.Namespace) -> None:
+    """Refuse what one process alone can do."""
+    if place.size == 1:
+        return
+    alone = {
+        "--engine fake": a.engine == "fake",
+        f"--memory {a.memory}": a.memory.startswith("mmgp"),
+        f"--device {a.device}": a.device.startswith("cuda:"),
+    }
+    for flag, given in alone.items():
+        if given:
+            raise UsageError(
+                f"{flag} is for a worker of one process, and torchrun started {place.size} ranks. "
+                "Leave it out, or start python worker.py without torchrun."
+            )

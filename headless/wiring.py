@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -32,6 +32,9 @@ from headless.settings import Connection, ModelFolders, WorkerSettings
 from headless.shutdown import Shutdown
 from headless.workspace import Workspace
 from models.registry import load_models_def
+
+if TYPE_CHECKING:
+    from headless.engine.team import Team
 
 log = structlog.get_logger(__name__)
 
@@ -80,8 +83,8 @@ def open_registry(folders: ModelFolders) -> ModelRegistry:
     return registry
 
 
-def open_engine(settings: WorkerSettings, registry: ModelRegistry) -> Engine:
-    """The engine that the settings name; torch is imported here at the earliest."""
+def open_engine(settings: WorkerSettings, registry: ModelRegistry, team: Team | None = None) -> Engine:
+    """The engine that the settings name; without a team, torch is imported here at the earliest."""
     if settings.engine == "fake":
         return FakeEngine(registry, SystemClock(), step_seconds=settings.fake_step_seconds)
     from headless.engine.wan import WanEngine
@@ -92,13 +95,49 @@ def open_engine(settings: WorkerSettings, registry: ModelRegistry) -> Engine:
     return WanEngine(
         registry,
         folders,
-        device=settings.device,
+        device=_device(settings),
         memory=settings.memory,
         debug=settings.debug,
         cache=settings.cache_dir,
         attention=settings.attention,
         compile_blocks=settings.compile,
+        team=team,
     )
+
+
+def follow(settings: WorkerSettings) -> int:
+    """Compute for rank 0 until it needs this rank no more. The exit status."""
+    from headless.engine.follower import follow_rank_0
+
+    follow_rank_0(
+        settings.place,
+        settings.device,
+        debug=settings.debug,
+        attention=settings.attention,
+        compile_blocks=settings.compile,
+        cache=settings.cache_dir,
+    )
+    return 0
+
+
+@contextlib.contextmanager
+def _team(settings: WorkerSettings) -> Iterator[Team | None]:
+    """The other ranks; they are let go when the block ends."""
+    if settings.place.size == 1:
+        yield None
+        return
+    from headless.engine.joining import leading
+
+    with leading(settings.place, settings.device) as team:
+        yield team
+
+
+def _device(settings: WorkerSettings) -> str:
+    if settings.place.size == 1:
+        return settings.device
+    from headless.engine.joining import rank_device
+
+    return rank_device(settings.device, settings.place)
 
 
 @dataclass(frozen=True)
@@ -125,9 +164,11 @@ def build_worker(settings: WorkerSettings) -> Iterator[Worker]:
     """The worker that the settings describe; the queue is closed when the block ends."""
     clock = SystemClock()
     shutdown = Shutdown(clock, settings.grace)
-    queue, storage = open_backend(settings.connection, settings.lease_seconds)
-    try:
-        services = _services(settings, queue, storage, clock, shutdown)
+    with contextlib.ExitStack() as stack:
+        team = stack.enter_context(_team(settings))
+        queue, storage = open_backend(settings.connection, settings.lease_seconds)
+        stack.callback(queue.close)
+        services = _services(settings, queue, storage, clock, shutdown, team)
         runner = TaskRunner(services)
         policy = LoopPolicy(
             busy=settings.poll_interval,
@@ -139,15 +180,18 @@ def build_worker(settings: WorkerSettings) -> Iterator[Worker]:
             queue, services.engine, runner, shutdown, clock, settings.worker_id, policy, services.on_beat
         )
         yield Worker(shutdown, services.workspace, runner, loop, settings.preload)
-    finally:
-        queue.close()
 
 
 def _services(
-    settings: WorkerSettings, queue: TaskQueue, storage: Storage, clock: Clock, shutdown: Shutdown
+    settings: WorkerSettings,
+    queue: TaskQueue,
+    storage: Storage,
+    clock: Clock,
+    shutdown: Shutdown,
+    team: Team | None,
 ) -> JobServices:
     registry = open_registry(settings.models)
-    engine = open_engine(settings, registry)
+    engine = open_engine(settings, registry, team)
     workspace = _workspace(settings)
     policy = FetchPolicy(allowed_hosts=settings.allowed_hosts)
     return JobServices(
@@ -181,7 +225,7 @@ def _evidence(settings: WorkerSettings, engine: Engine) -> dict[str, Any]:
     told = {"memory_told": engine.memory_told} if isinstance(engine, WanEngine) else {}
     return told | {
         "weights": WeightFingerprints(_weight_folders(settings)).of,
-        "gpu_peak": DeviceAllocator(pick_device(settings.device)).peak,
+        "gpu_peak": DeviceAllocator(pick_device(_device(settings))).peak,
     }
 
 

@@ -14,15 +14,21 @@ CACHE_VARIABLE: Final = "TORCHINDUCTOR_CACHE_DIR"
 """Where torch's compiler keeps its results; read by torch when it first compiles."""
 
 
-def compile_blocks(modules: Iterable[nn.Module], *, backend: str | Callable[..., Any] = "inductor") -> None:
+def compile_blocks(
+    modules: Iterable[nn.Module],
+    *,
+    backend: str | Callable[..., Any] = "inductor",
+    whole: bool = True,
+) -> None:
     """Compile the blocks of transformers. Before any hook is put on a block, and before LoRAs are baked.
 
+    `whole`: a block is compiled without a gap, or fails; where ranks exchange tokens there are gaps.
     Blocks share one frame because they share their code: weights are inputs of what is compiled.
     """
     for module in modules:
         blocks: Any = module.get_submodule("blocks")
         for block in blocks:
-            block.forward = torch.compile(block.forward, fullgraph=True, backend=backend)
+            block.forward = torch.compile(block.forward, fullgraph=whole, backend=backend)
 
 
 def keep_compiled(folder: Path) -> None:

@@ -9,8 +9,8 @@ the attention of a head is the very call that one rank makes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 from diffusers.models.attention_dispatch import dispatch_attention_fn
@@ -18,6 +18,16 @@ from torch import Tensor, nn
 
 from headless.engine.links import Exchange, Links
 from headless.errors import BadParams, UsageError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def untraced(function: Callable[P, T]) -> Callable[P, T]:
+    """Keep a function out of compiled blocks: ranks meet in it, and the compiler cannot follow."""
+    compiler: Any = torch.compiler
+    kept: Callable[P, T] = compiler.disable(function)
+    return kept
 
 
 def shares(total: int, ranks: int) -> list[int]:
@@ -85,6 +95,7 @@ class TokenSplit:
         ]
         return torch.cat(parts).unsqueeze(0)
 
+    @untraced
     def to_heads(self, *tensors: Tensor) -> list[Tensor]:
         """From this rank's tokens of all heads [1, s, H, d] to all tokens of its heads [1, S, h, d]."""
         own, heads, size = tensors[0].shape[1:]
@@ -102,6 +113,7 @@ class TokenSplit:
         self.links.swap(exchanges)
         return [e.output.view(1, -1, mine, size) for e in exchanges]
 
+    @untraced
     def to_tokens(self, tensor: Tensor, heads: int) -> Tensor:
         """The way back: from [1, S, h, d] to [1, s, H, d]."""
         mine, size = tensor.shape[2:]

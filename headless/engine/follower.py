@@ -9,9 +9,11 @@ from typing import Any
 import structlog
 import torch
 
-from headless.engine.allocator import Allocator
+from headless.engine.allocator import Allocator, DeviceAllocator
+from headless.engine.compiled import keep_compiled
 from headless.engine.experts import Bakery, read_baked
 from headless.engine.failures import memory_reported
+from headless.engine.joining import joined, met, rank_device
 from headless.engine.links import Links, Message, PeerFailed
 from headless.engine.loading import LoadOptions, Recipe, load_experts
 from headless.engine.memory import Memory
@@ -19,8 +21,35 @@ from headless.engine.phases import Expert
 from headless.engine.plans import MemoryPlan
 from headless.engine.team import Member, agreed
 from headless.errors import RankLost
+from headless.rank_place import RankPlace
+from headless.rank_signals import signals_passed_on
 
 log = structlog.get_logger(__name__)
+
+
+def follow_rank_0(
+    place: RankPlace,
+    asked: str,
+    *,
+    debug: bool = False,
+    attention: str = "auto",
+    compile_blocks: bool = False,
+    cache: Path | None = None,
+) -> None:
+    """Join the other ranks and serve; the settings are those of `WanEngine`. For the main thread.
+
+    Raises `UsageError`, `RankLost`.
+    """
+    if cache is not None:
+        keep_compiled(cache / "compiled")
+    device = rank_device(asked, place)
+    options = LoadOptions(debug=debug, attention=attention, compile=compile_blocks)
+    with joined(place, torch.device(device)) as links:
+        leader = met(links, device)[0]
+        with signals_passed_on(int(leader["process"])):
+            log.info("waiting for work", device=device)
+            Follower(links, torch.device(device), DeviceAllocator(torch.device(device)), options).serve()
+    log.info("rank 0 is done")
 
 
 class Follower:

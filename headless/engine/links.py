@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any, Final, Protocol, TypeAlias
 
 import torch
@@ -21,10 +20,6 @@ from headless.errors import RankLost
 
 Message: TypeAlias = dict[str, Any] | None
 """What JSON can say."""
-IDLE: Final = timedelta(days=365)
-"""How long a rank waits for work. A leader that dies closes its connections."""
-ANSWER: Final = timedelta(seconds=1800)
-"""How long ranks wait for each other within a piece of work, as long as for a silent engine."""
 
 
 class Work(Protocol):

@@ -186,7 +186,7 @@ def _prepared(
             raise UsageError(f"--attention {options.attention}: {error}. Use auto.") from error
         set_attention(transformers, kernel)
     if options.compile:
-        compile_blocks(transformers)
+        compile_blocks(transformers, whole=options.team.size == 1)
     return kernel
 
 
