@@ -36,13 +36,34 @@ def lab(picture: Picture) -> Plane:
 
 def lab_planes(pixels: Picture) -> Plane:
     """The same of uint8 [N, 3] as three planes, float64 [3, N], over which means are three times as fast."""
-    matrix = np.asarray(_TO_XYZ)
-    relative = (matrix / matrix.sum(axis=1, keepdims=True)) @ np.ascontiguousarray(_linear()[pixels].T)
+    relative = _to_relative_xyz() @ np.ascontiguousarray(_linear()[pixels].T)
     bent = np.cbrt(relative)
     np.copyto(bent, relative / (3 * _DELTA**2) + 4 / 29, where=relative <= _DELTA**3)
     x, y, z = bent
     colours: Plane = np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)])
     return colours
+
+
+def from_lab(colours: Plane) -> Plane:
+    """The inverse of `lab`: float64 [..., 3] sRGB in levels, neither rounded nor cut off at 0 and 255.
+
+    Beyond that range the transfer curve goes on as it does on the other side of 0.
+    """
+    y = (colours[..., 0] + 16) / 116
+    bent = np.stack([y + colours[..., 1] / 500, y, y - colours[..., 2] / 200], axis=-1)
+    relative = np.where(bent > _DELTA, bent**3, 3 * _DELTA**2 * (bent - 4 / 29))
+    linear = relative @ np.linalg.inv(_to_relative_xyz()).T
+    size = np.abs(linear)
+    curve = np.where(size <= 0.0031308, 12.92 * size, 1.055 * size ** (1 / 2.4) - 0.055)
+    levels: Plane = 255 * np.copysign(curve, linear)
+    return levels
+
+
+def _to_relative_xyz() -> Plane:
+    """From linear light to XYZ, where white is (1, 1, 1)."""
+    matrix = np.asarray(_TO_XYZ)
+    relative: Plane = matrix / matrix.sum(axis=1, keepdims=True)
+    return relative
 
 
 def _linear() -> Plane:
