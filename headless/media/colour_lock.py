@@ -19,7 +19,7 @@ _FLAT = 0.5
 _STEP = 5
 """Levels between the colours of the table; it divides 255."""
 _CUT_OFF = 0.012
-"""Levels by which Pillow's interpolation is too low on average: it rounds down up to three times, to 64ths."""
+"""Levels by which Pillow's interpolation is too low on average: it rounds down to 64ths up to thrice."""
 
 Triple = tuple[float, float, float]
 
@@ -67,7 +67,7 @@ class ColourLock:
     @property
     def is_identity(self) -> bool:
         """Whether it changes nothing at all, as at strength 0."""
-        return self.gain == (1, 1, 1) and self.shift == (0, 0, 0)
+        return self.gain == (1.0, 1.0, 1.0) and self.shift == (0.0, 0.0, 0.0)
 
     def apply(self, frame: Picture) -> Picture:
         """The frame in other colours, uint8 [H, W, 3]; the very same object where nothing changes.
