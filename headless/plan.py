@@ -7,6 +7,7 @@ from typing import Final
 
 from headless.errors import BadParams
 from headless.params.generate import GenerateParams
+from headless.planning.as_json import plan_json
 from headless.planning.images import ImagePlan, resolve_images
 from headless.planning.ledger import Ledger
 from headless.planning.loras import PlannedLora, resolve_loras
@@ -14,7 +15,6 @@ from headless.planning.phases import Phases, resolve_phases
 from headless.planning.plan import Plan, SegmentPlan
 from headless.planning.seeds import segment_seed
 from headless.planning.size import Size, resolve_size
-from headless.planning.text import plan_json, plan_text
 from headless.ports import ModelDefinition
 from wan2gp_patch.adjustment import Adjustment
 from wan2gp_patch.errors import ConditioningError
@@ -27,7 +27,7 @@ from wan2gp_patch.frames import (
     new_frames,
 )
 
-__all__ = ["Plan", "PlannedLora", "SegmentPlan", "make_plan", "plan_json", "plan_text", "segment_seed"]
+__all__ = ["Plan", "PlannedLora", "SegmentPlan", "make_plan", "plan_json", "segment_seed"]
 
 DEFAULT_FRAMES: Final = 81
 DEFAULT_FPS: Final = 16

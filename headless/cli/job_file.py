@@ -31,7 +31,7 @@ _CONTENT_TYPES: Final = {
     ".mp4": "video/mp4",
 }
 _PLAIN_EXTENSION: Final = re.compile(r"\.[a-z0-9]{1,10}", re.ASCII)
-_FILE_FIELDS: Final = frozenset(REFERENCES) | {
+_FILE_FIELDS: Final = frozenset((*REFERENCES, "images")) | {
     alias for alias, fields in ALIASES.items() if set(fields) <= set(REFERENCES)
 }
 
@@ -108,8 +108,7 @@ def read_job(arguments: argparse.Namespace) -> Job:
         values, folder = _read_file(arguments.file), arguments.file.parent
     flags = _flags(arguments)
     for name, value in flags.items():
-        local = name in REFERENCES and isinstance(value, str) and is_local_file(value)
-        values[name] = str(_expanded(name, str(value)).absolute()) if local else value
+        values[name] = _with_files(name, value, lambda field, file: str(_expanded(field, file).absolute()))
     if not values:
         raise UsageError(
             "There is no job. Give --file JOB.json, or flags such as --prompt and --start-image."
@@ -153,20 +152,36 @@ def with_stored_files(job: Job, storage: Storage, owner: str) -> dict[str, Json]
 def map_files(job: Job, replace: Callable[[Path], str]) -> dict[str, Json]:
     """The job's parameters with every local file replaced. `BadInput` names a file that is not there."""
 
-    def mapped(name: str, value: Json) -> Json:
-        if isinstance(value, list) and name in _FILE_FIELDS:
-            return [mapped(name, item) for item in value]
-        if name not in _FILE_FIELDS or not isinstance(value, str) or not is_local_file(value):
-            return value
-        path = job.folder / _expanded(name, value)
+    def found(field: str, file: str) -> str:
+        path = job.folder / _expanded(field, file)
         if not _is_file(path):
             shown = str(path)[:300]
             raise BadInput(
-                f"{name}: there is no file {shown}. Give a file, an http(s) URL or storage://... ."
+                f"{field}: there is no file {shown}. Give a file, an http(s) URL or storage://... ."
             )
         return replace(path)
 
-    return {name: mapped(name, value) for name, value in job.params.items()}
+    return {name: _with_files(name, value, found) for name, value in job.params.items()}
+
+
+def _with_files(name: str, value: Json, replace: Callable[[str, str], str], within: str = "") -> Json:
+    """A field's value with every name of a local file in it replaced; `replace` is told the field and it."""
+    field = f"{within}{name}"
+    if name == "segments" and isinstance(value, list) and not within:
+        return [
+            {key: _with_files(key, own, replace, f"segments[{index}].") for key, own in segment.items()}
+            if isinstance(segment, dict)
+            else segment
+            for index, segment in enumerate(value)
+        ]
+    if name not in _FILE_FIELDS:
+        return value
+    if isinstance(value, list):
+        return [
+            replace(f"{field}[{index}]", item) if isinstance(item, str) and is_local_file(item) else item
+            for index, item in enumerate(value)
+        ]
+    return replace(field, value) if isinstance(value, str) and is_local_file(value) else value
 
 
 def is_local_file(reference: str) -> bool:
@@ -257,7 +272,7 @@ def _plain_type(annotation: Any) -> type:
 
 def _metavar(name: str, kind: type) -> str:
     if name in REFERENCES:
-        return "TASK|FILE|URL" if name == "continue_from" else "FILE|URL"
+        return "TASK|FILE|URL" if name in ("continue_from", "extend_from") else "FILE|URL"
     return {int: "N", float: "X", str: "TEXT"}.get(kind, "JSON")
 
 

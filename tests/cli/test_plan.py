@@ -41,7 +41,7 @@ def test_a_plan_for_people(terminal: Terminal, tmp_path: Path) -> None:
     assert lines["seed"] == "5"
     assert lines["svi2pro"] == "yes"
     assert lines["end frame mode"] == "extra_latent"
-    assert lines["segment"] == "1: 81 frames in 22 latents, seed 5"
+    assert lines["segment 0"] == "frames 0 to 80, of 81 made in 22 latents, seed 5"
     assert "adjusted        num_frames: 82 becomes 81, a clip has 4k+1 frames" in told
     assert 'adjusted        end_image: "128x64" becomes "176x96", cropped around the centre' in told
 
@@ -76,7 +76,9 @@ def test_a_plan_of_a_queued_task_is_what_the_worker_does(terminal: Terminal) -> 
         made["height"],
         made["frames"],
     )
-    assert {k: v for k, v in plan.items() if k != "adjustments"} == made["parameters"]
+    (planned,), (told,) = plan.pop("segments"), made["parameters"].pop("segments")
+    assert {name: planned[name] for name in told} == told
+    assert {name: plan[name] for name in made["parameters"]} == made["parameters"]
     assert [entry["field"] for entry in plan["adjustments"]] == ["num_frames", "start_image"]
     assert plan["adjustments"] == made["adjustments"]
 

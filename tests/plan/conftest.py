@@ -11,6 +11,8 @@ import pytest
 
 from headless.params import parse
 from headless.plan import Plan, make_plan
+from headless.planning.chain import ChainPlan
+from headless.planning.chain_plan import make_chain
 from headless.ports import ModelDefinition
 from models.registry import Registry, load_models_def
 
@@ -28,6 +30,20 @@ class Planner(Protocol):
         settings: dict[str, Any] | None = None,
         **fields: Any,
     ) -> Plan:
+        """The plan of `fields`."""
+
+
+class ChainPlanner(Protocol):
+    """Plans a chain of the tiny model, or of its `svi2pro` twin, with changes to the definition."""
+
+    def __call__(
+        self,
+        *,
+        sizes: dict[str, tuple[int, int]] | None = None,
+        settings: dict[str, Any] | None = None,
+        model_def: dict[str, Any] | None = None,
+        **fields: Any,
+    ) -> ChainPlan:
         """The plan of `fields`."""
 
 
@@ -63,5 +79,27 @@ def plan(registry: Registry) -> Planner:
             settings={**own.settings, **(settings or {})},
         )
         return make_plan(params, definition, seed_source=lambda: 4242, image_sizes=sizes)
+
+    return planned
+
+
+@pytest.fixture(scope="session")
+def chain(registry: Registry) -> ChainPlanner:
+    def planned(
+        *,
+        sizes: dict[str, tuple[int, int]] | None = None,
+        settings: dict[str, Any] | None = None,
+        model_def: dict[str, Any] | None = None,
+        **fields: Any,
+    ) -> ChainPlan:
+        given = {"prompt": "a cat", "model": "wan_tiny_i2v"} | fields
+        params = parse("generate", {name: value for name, value in given.items() if value is not None})
+        own = registry.definition(params.model)
+        definition: ModelDefinition = replace(
+            own,
+            model_def={**own.model_def, **(model_def or {})},
+            settings={**own.settings, **(settings or {})},
+        )
+        return make_chain(params, definition, seed_source=lambda: 4242, image_sizes=sizes)
 
     return planned

@@ -6,8 +6,9 @@ import json
 from typing import Any
 
 from headless.params import GenerateParams
-from headless.plan import plan_json, plan_text
-from tests.plan.conftest import Planner
+from headless.planning.as_json import plan_json
+from headless.planning.text import chain_text
+from tests.plan.conftest import ChainPlanner, Planner
 
 FIELDS: dict[str, Any] = {
     "prompt": "a cat\nyawns",
@@ -19,8 +20,8 @@ FIELDS: dict[str, Any] = {
 }
 
 
-def test_the_text_names_everything_that_decides(plan: Planner) -> None:
-    lines = plan_text(plan(sizes={"start_image": (1000, 500)}, **FIELDS)).splitlines()
+def test_the_text_names_everything_that_decides(chain: ChainPlanner) -> None:
+    lines = chain_text(chain(sizes={"start_image": (1000, 500)}, **FIELDS)).splitlines()
     rows = {line[:14].strip(): line[16:] for line in lines}
     assert rows["model"].startswith("wan_2_2_i2v_lightning_svi_3_3 (")
     assert rows["prompt"] == '"a cat\\nyawns"'
@@ -34,24 +35,26 @@ def test_the_text_names_everything_that_decides(plan: Planner) -> None:
     assert rows["svi2pro"] == "yes"
     assert rows["end frame mode"] == "extra_latent"
     assert rows["lora"] == "https://h/x.safetensors… at 1; 0.5, 0.25"
-    assert rows["segment"] == "1: 81 frames in 22 latents, seed 4242"
+    assert rows["segment 0"] == "frames 0 to 80, of 81 made in 22 latents, seed 4242"
     assert rows["adjusted"] == "num_frames: 82 becomes 81, a clip has 4k+1 frames"
     assert sum(line.endswith(" (of the model)") for line in lines) == 4
     assert "SECRET" not in "\n".join(lines)
 
 
-def test_a_plain_task_has_little_to_say(plan: Planner) -> None:
-    text = plan_text(plan(seed=7, model="i2v_480p"))
+def test_a_plain_task_has_little_to_say(chain: ChainPlanner) -> None:
+    text = chain_text(chain(seed=7, model="i2v_480p"))
     assert "none" in text
     assert "seed            7\n" in text
     assert "adjusted" not in text
     assert "40, unipc, flow shift 3" in text
 
 
-def test_a_continuation_says_what_is_dropped(plan: Planner) -> None:
+def test_a_continuation_says_what_is_dropped(chain: ChainPlanner) -> None:
     task = "6f9619ff-8b86-d011-b42d-00c04fc964ff"
-    text = plan_text(plan(svi2pro=True, start_image="https://h/a.png", continue_from=task))
-    assert "continues latents, first 5 dropped" in text
+    text = chain_text(chain(svi2pro=True, start_image="https://h/a.png", continue_from=task))
+    assert "goes on from the latents of continue_from, the first 5 cut" in text
+    assert "start_image as anchor at frame 0, latent 0" in text
+    assert "last latent of continue_from at frames 1 to 4, latent 1, as a hint" in text
     assert f"continue from   {task}" in text
 
 
