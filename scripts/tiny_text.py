@@ -22,11 +22,16 @@ low still picture overexposed
 
 
 def build_tokenizer() -> Tokenizer:
+    """The constructed model's tokenizer."""
+    return tokenizer_of(WORDS)
+
+
+def tokenizer_of(words: str) -> Tokenizer:
     """Whole words where known, else characters, else bytes; texts end with `</s>` as T5's do."""
     entries = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)]
     entries += [(f"<0x{byte:02X}>", -20.0) for byte in range(256)]
     entries += [(char, -8.0) for char in "▁" + string.ascii_letters + string.digits + string.punctuation]
-    entries += [(f"▁{word}", -4.0) for word in sorted(set(WORDS.split())) if len(word) > 1]
+    entries += [(f"▁{word}", -4.0) for word in sorted(set(words.split())) if len(word) > 1]
     tokenizer = Tokenizer(models.Unigram(entries, unk_id=2, byte_fallback=True))
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC()])
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()

@@ -21,7 +21,8 @@ from training.world import LENGTHS, SIZES, draw, make_scene
 
 CONFIG: Final = {"base_dim": 16, "z_dim": 16, "dim_mult": [1, 2, 4, 4], "num_res_blocks": 1}
 SEED: Final = 1
-KL_WEIGHT: Final = 2e-5
+NOISE: Final = 0.03
+SIZE_WEIGHT: Final = 1e-4
 EDGE_WEIGHT: Final = 0.5
 GAPS: Final = 8
 """One clip in so many has only its first and last frame; what lies between is grey, as in conditioning."""
@@ -38,22 +39,31 @@ class Stage:
 
 
 STAGES: Final = (
-    Stage(steps=600, batch=32, frames=(1,), crop=32),
-    Stage(steps=1400, batch=4, frames=(17,), crop=32),
-    Stage(steps=900, batch=2, frames=LENGTHS, crop=None),
+    Stage(steps=400, batch=32, frames=(1,), crop=32),
+    Stage(steps=400, batch=4, frames=(17,), crop=32),
+    Stage(steps=400, batch=2, frames=LENGTHS, crop=None),
 )
 
 
 def plan_of(stages: tuple[Stage, ...]) -> Plan:
     """One learning rate for all stages."""
-    return Plan(steps=sum(stage.steps for stage in stages), rate=6e-4)
+    return Plan(steps=sum(stage.steps for stage in stages), rate=1e-3)
 
 
 def new_vae() -> AutoencoderKLWan:
-    """An untrained VAE, always the same."""
+    """An untrained VAE, always the same. Its convolutions keep the variance.
+
+    With torch's own initial values, a third of that per layer, it learned nothing but the mean colour in 500
+    steps; with these the error was a third after 200.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
-        return AutoencoderKLWan(**CONFIG)
+        vae = AutoencoderKLWan(**CONFIG)
+        for module in vae.modules():
+            if isinstance(module, (torch.nn.Conv2d, torch.nn.Conv3d)):
+                torch.nn.init.normal_(module.weight, std=module.weight[0].numel() ** -0.5)
+                torch.nn.init.zeros_(module.bias)
+        return vae
 
 
 def batch_of(stages: tuple[Stage, ...], step: int) -> Tensor:
@@ -84,15 +94,22 @@ def _clip(seed: int, frames: int, height: int, width: int, crop: int | None) -> 
 
 
 def loss_of(vae: ClipVae, clips: Tensor, step: int) -> Tensor:
-    """Mean absolute error of pixels and of their differences to neighbours, and a little of KL."""
-    mean, variance = vae.encode(clips)
-    variance = variance.clamp(-20, 10)
+    """Absolute and squared error of pixels, absolute error of edges, and a little of the latents' size.
+
+    The product never samples the posterior, so its variance is not trained; a little noise keeps near latents
+    near in pixels.
+    """
+    mean, _ = vae.encode(clips)
     noise = torch.randn(mean.shape, generator=seeded(SEED, step))
-    rebuilt = vae.decode(mean + torch.exp(0.5 * variance) * noise)
+    rebuilt = vae.decode(mean + NOISE * noise)
     wrong = rebuilt - clips
     edges = sum(wrong.diff(dim=dim).abs().mean() for dim in (2, 3, 4) if wrong.shape[dim] > 1)
-    kl = 0.5 * (mean.square() + variance.exp() - 1 - variance).mean()
-    return wrong.abs().mean() + EDGE_WEIGHT * edges + KL_WEIGHT * 16 * kl
+    return (
+        wrong.abs().mean()
+        + 2 * wrong.square().mean()
+        + EDGE_WEIGHT * edges
+        + SIZE_WEIGHT * mean.square().mean()
+    )
 
 
 @torch.no_grad()
