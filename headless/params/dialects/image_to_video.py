@@ -18,7 +18,7 @@ from headless.params.dialects.common_fields import (
 from headless.params.dialects.lora_lists import take_loras
 from headless.params.dialects.payload import Payload
 from headless.params.dialects.phases import take_phases
-from headless.params.dialects.svi import read_link, take_frames, take_predecessor, take_svi
+from headless.params.dialects.svi import Link, read_link, take_frames, take_predecessor, take_svi
 from headless.params.dialects.translation import Draft, Translation
 from headless.params.dialects.travel_orchestrator import translate_travel_orchestrator
 from headless.task import Continued, Json
@@ -62,9 +62,10 @@ def _translated(params: Mapping[str, Json], continued: Continued | None, model: 
     for field, names in PICTURES.items():
         take_image(draft, payload, field, payload.first(*names))
     take_phases(draft, payload)
-    take_loras(draft, payload)
+    link = read_link(draft, payload)
+    take_loras(draft, payload, svi=link.svi)
     take_seed(draft, payload, "seed", "seed_to_use")
-    _take_link(draft, payload, continued)
+    _take_predecessor(draft, payload, link, continued)
     return draft.done(payload)
 
 
@@ -73,9 +74,8 @@ def _take_texts(draft: Draft, payload: Payload) -> None:
     draft.take("negative_prompt", payload.first("negative_prompt"))
 
 
-def _take_link(draft: Draft, payload: Payload, continued: Continued | None) -> None:
+def _take_predecessor(draft: Draft, payload: Payload, link: Link, continued: Continued | None) -> None:
     """A video that is named is continued also without SVI."""
-    link = read_link(draft, payload)
     if link.svi:
         take_svi(draft, payload)
     kind = take_predecessor(draft, payload, link, continued, missing="")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Final
 
 from headless.params.dialects.payload import Payload, Sent
@@ -10,6 +11,15 @@ from headless.params.dialects.translation import Draft
 from headless.task import Json
 from models.lora_files import BadLora, UnsafeLora, lora_file_name
 
+_LIGHTNING: Final = (
+    "https://huggingface.co/Comfy-Org/Wan_2.2_ComfyUI_Repackaged/resolve/main/split_files/loras/"
+    "wan2.2_i2v_lightx2v_4steps_lora_v1_{}_noise.safetensors"
+)
+_PAIR: Final = (_LIGHTNING.format("high"), _LIGHTNING.format("low"))
+DISTILLED: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {"wan_2_2_i2v_lightning_baseline_2_2_2": _PAIR, "wan_2_2_i2v_lightning_svi_3_3": _PAIR}
+)
+"""Models that bring LoRAs which a phase_config names, too, where it wants them."""
 PARALLEL: Final = (("activated_loras", "loras_multipliers"), ("lora_names", "lora_multipliers"))
 """Lists of names, and of strengths beside them."""
 TOGETHER: Final = ("additional_loras", "loras")
@@ -19,8 +29,11 @@ _STRENGTHS: Final = ("strength", "multiplier", "scale")
 _FORMS: Final = '{url: strength}, or a list of {"path": ..., "strength": ...}'
 
 
-def take_loras(draft: Draft, payload: Payload) -> None:
-    """LoRAs of the segment; else those of phase_config; else the first of the other lists."""
+def take_loras(draft: Draft, payload: Payload, *, svi: bool) -> None:
+    """LoRAs of the segment; else those of phase_config; else the first of the other lists.
+
+    `svi`: the distillation LoRAs act together with those of SVI, whatever phase_config says.
+    """
     own, others = listed(payload, payload.first("segment_loras")), _others(payload)
     if own is not None:
         _put(draft, own)
@@ -28,6 +41,20 @@ def take_loras(draft: Draft, payload: Payload) -> None:
         _report_others(draft, others)
     elif others:
         _put(draft, others[0])
+    if "phase_config" in draft.fields and not svi:
+        _switch_off(draft)
+
+
+def _switch_off(draft: Draft) -> None:
+    """With a phase_config, these frontends mean its LoRAs alone, and no more those of the model."""
+    model, given = draft.fields.get("model"), draft.fields.get("loras", [])
+    own = DISTILLED.get(model, ()) if isinstance(model, str) else ()
+    idle = [url for url in own if lora_file_name(url) not in files_of(given)]
+    if not idle:
+        return
+    name = draft.sources["phase_config"]
+    draft.add_loras([{"name": url, "strength": 0.0} for url in idle], name)
+    draft.adjusted("model", f"{model} with its own LoRAs", "without", f"{name} says which LoRAs act")
 
 
 def listed(payload: Payload, sent: Sent | None) -> Sent | None:
@@ -103,15 +130,15 @@ def _put(draft: Draft, sent: Sent) -> None:
 
 def _report_others(draft: Draft, others: list[Sent]) -> None:
     """Frontends repeat the LoRAs of phase_config elsewhere; one that is only there does not act."""
-    acting = _files(draft.fields["loras"])
+    acting = files_of(draft.fields["loras"])
     for sent in others:
-        left_out = sorted(_files(sent.value) - acting)
+        left_out = sorted(files_of(sent.value) - acting)
         if left_out:
             why = f"{draft.sources[draft.prefix + 'loras']} says which LoRAs act"
             draft.adjusted(sent.name, ", ".join(left_out), None, why)
 
 
-def _files(loras: Json) -> set[str]:
+def files_of(loras: Json) -> set[str]:
     """File names: the same LoRA may be sent under several addresses."""
     found = set()
     for lora in loras if isinstance(loras, list) else ():

@@ -39,8 +39,10 @@ def translate_segment(
     _take_prompts(draft, payload, details, index)
     _take_images(draft, payload, own, details, index, standalone=standalone)
     take_phases(draft, payload)
-    take_loras(draft, payload)
-    _take_link(draft, payload, continued, details, index, standalone=standalone)
+    link = read_link(draft, payload)
+    take_loras(draft, payload, svi=link.svi)
+    kind = _take_predecessor(draft, payload, link, continued, index, standalone=standalone)
+    _take_frames(draft, payload, details, index, link, kind)
     return draft.done(payload)
 
 
@@ -104,16 +106,10 @@ def _pair(payload: Payload, level: Level, index: int) -> tuple[Sent | None, Sent
     return start, end
 
 
-def _take_link(
-    draft: Draft,
-    payload: Payload,
-    continued: Continued | None,
-    details: Level | None,
-    index: int,
-    *,
-    standalone: bool,
-) -> None:
-    link = read_link(draft, payload)
+def _take_predecessor(
+    draft: Draft, payload: Payload, link: Link, continued: Continued | None, index: int, *, standalone: bool
+) -> Kind | None:
+    """The first segment continues only a video that it names."""
     if link.svi:
         take_svi(draft, payload)
     named = payload.first("svi_predecessor_video_url") if link.kind else None
@@ -123,7 +119,7 @@ def _take_link(
     take_seed(draft, payload, "seed_to_use", "seed", "seed_base")
     if kind is not None and named is None and not standalone:
         _take_own_seed(draft, index)
-    _take_frames(draft, payload, details, index, link, kind)
+    return kind
 
 
 def _missing(index: int) -> str:

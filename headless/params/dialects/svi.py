@@ -78,14 +78,12 @@ def take_svi(draft: Draft, payload: Payload) -> None:
     brings_them = isinstance(model, str) and "svi" in (twin or model)
     if brings_them and strengths == [None, None]:
         return
-    given = draft.fields.get("loras")
     high, low = (1.0 if strength is None else strength for strength in strengths)
     pair: list[Json] = [
         {"name": SVI_LORAS[0], "strength": f"{high};0"},
         {"name": SVI_LORAS[1], "strength": f"0;{low}"},
     ]
-    source = draft.sources.get(f"{draft.prefix}loras", "use_svi")
-    draft.put("loras", [*(given if isinstance(given, list) else ()), *pair], source)
+    draft.add_loras(pair, "use_svi")
 
 
 def take_predecessor(

@@ -40,6 +40,8 @@ class Draft:
     sources: dict[str, str] = field(default_factory=dict)
     adjustments: list[Adjustment] = field(default_factory=list)
     prefix: str = ""
+    added_loras: list[Json] = field(default_factory=list)
+    """LoRAs beside those that were sent; segments with LoRAs of their own have them, too."""
 
     def take(self, name: str, sent: Sent | None) -> None:
         """The canonical field `name` is what was sent, if anything was."""
@@ -50,6 +52,13 @@ class Draft:
         """The canonical field `name` is `value`, made of the field `sent_as`."""
         self.fields[name] = value
         self.sources[self.prefix + name] = sent_as
+
+    def add_loras(self, loras: list[Json], otherwise: str) -> None:
+        """Further LoRAs. `otherwise`: the field because of which they act, where none were sent."""
+        given = self.fields.get("loras")
+        before = given if isinstance(given, list) else []
+        self.added_loras += loras
+        self.put("loras", [*before, *loras], self.sources.get(f"{self.prefix}loras", otherwise))
 
     def expect(self, name: str, sent_as: str) -> None:
         """How a message calls the field if it is missing."""
