@@ -97,12 +97,13 @@ def canonical(params: Mapping[str, Json], known: Iterable[str]) -> Canonical:
     names = set(known)
     found: dict[str, tuple[str, Json]] = {}
     problems: list[Problem] = []
+    listed = False
     for name, value in params.items():
         if name not in names and name not in ALIASES:
-            # A guess costs a millisecond, and only the first few are shown.
-            problems.append(
-                Problem(_unknown(name, names) if len(problems) < SHOWN else f"{name} is no field.")
-            )
+            # A guess costs a millisecond, and only the first few are shown; the legal names once.
+            guess = _unknown(name, names, listed) if len(problems) < SHOWN else f"{name} is no field."
+            listed = listed or _KNOWN in guess
+            problems.append(Problem(guess))
         elif value is not None:
             try:
                 for field, expanded in _expand(name, value).items():
@@ -160,8 +161,12 @@ def _comparable(loras: Json) -> object:
         return loras
 
 
-def _unknown(name: str, names: set[str]) -> str:
+def _unknown(name: str, names: set[str], listed: bool) -> str:
     shown = show(name).strip('"')
     near = difflib.get_close_matches(name[:80], sorted(names | set(ALIASES)), n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]}?" if near else f"known fields are {', '.join(sorted(names))}."
-    return f"{shown} is not a field: {hint}"
+    if near:
+        return f"{shown} is not a field: did you mean {near[0]}?"
+    return f"{shown} is not a field" + ("." if listed else f"{_KNOWN}{', '.join(sorted(names))}.")
+
+
+_KNOWN: Final = ": known fields are "
