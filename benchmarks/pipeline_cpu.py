@@ -17,7 +17,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -80,7 +80,7 @@ def loaded(name: str) -> LoadedModel:
     return replace(model, memory=memory, bakery=Bakery(memory, model.experts), vae=WanVae(vae))
 
 
-def request(height: int, width: int, frames: int, *, end: bool) -> SegmentRequest:
+def request(height: int, width: int, frames: int, *, end: bool, model: str = MODEL) -> SegmentRequest:
     """A 4-step job as a distilled model runs it."""
     generator = np.random.default_rng(0)
     start_image, end_image = (
@@ -88,7 +88,7 @@ def request(height: int, width: int, frames: int, *, end: bool) -> SegmentReques
         for _ in range(2)
     )
     return SegmentRequest(
-        model=MODEL,
+        model=model,
         prompt="a red disc over the sea",
         negative_prompt="",
         width=width,
@@ -109,15 +109,23 @@ def request(height: int, width: int, frames: int, *, end: bool) -> SegmentReques
 
 def ours(model: LoadedModel, asked: SegmentRequest, latents: Path | None = None) -> Clip:
     """The job as the worker runs it: every frame, 8 bits."""
-    ladder = Ladder("resident", CPU, DeviceAllocator(CPU))
+    return told(model, asked, latents)[0]
+
+
+def told(
+    model: LoadedModel, asked: SegmentRequest, latents: Path | None = None
+) -> tuple[Clip, Mapping[str, Any]]:
+    """The frames of `ours`, and what the engine says of them."""
+    device = model.vae.device
+    ladder = Ladder("resident", device, DeviceAllocator(device))
     ladder.hold(model)
-    generation = SegmentRun(ladder, {}, asked, Silent(), CPU).generate()
+    generation = SegmentRun(ladder, {}, asked, Silent(), device).generate()
     if latents is not None and generation.save_handoff is not None:
         generation.save_handoff(latents)
-    return np.stack(list(generation.frames))
+    return np.stack(list(generation.frames)), generation.details
 
 
-def pipeline(model: LoadedModel, asked: SegmentRequest) -> Any:
+def pipeline(vae: Any, experts: Sequence[Any], asked: SegmentRequest) -> Any:
     """diffusers' pipeline around the same networks, on the same schedule."""
     scheduler = diffusers.UniPCMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True)
     reset, schedule = scheduler.set_timesteps, make_schedule("unipc", asked.steps, asked.flow_shift)
@@ -130,10 +138,10 @@ def pipeline(model: LoadedModel, asked: SegmentRequest) -> Any:
     pipe = diffusers.WanImageToVideoPipeline(
         tokenizer=None,
         text_encoder=None,
-        vae=model.vae.module,
+        vae=vae,
         scheduler=scheduler,
-        transformer=model.memory.module("high"),
-        transformer_2=model.memory.module("low"),
+        transformer=experts[0],
+        transformer_2=experts[1],
         boundary_ratio=0.9,
     )
     pipe.set_progress_bar_config(disable=True)
@@ -141,14 +149,14 @@ def pipeline(model: LoadedModel, asked: SegmentRequest) -> Any:
 
 
 @torch.inference_mode()
-def theirs(pipe: Any, model: LoadedModel, asked: SegmentRequest, output: str) -> Any:
-    """The same job through diffusers' pipeline."""
+def theirs(pipe: Any, embeds: torch.Tensor, asked: SegmentRequest, output: str) -> Any:
+    """The same job through diffusers' pipeline. `embeds`: those of the prompt."""
     generator = torch.Generator().manual_seed(asked.seed)
     noise = seeded_noise(generator, (asked.num_frames - 1) // 4 + 1, asked.height // 8, asked.width // 8)
     result = pipe(
         image=Image.fromarray(np.asarray(asked.start_image)),
         last_image=None if asked.end_image is None else Image.fromarray(asked.end_image),
-        prompt_embeds=model.text.encode(asked.prompt),
+        prompt_embeds=embeds,
         height=asked.height,
         width=asked.width,
         num_frames=asked.num_frames,
@@ -165,8 +173,9 @@ def equal(model: LoadedModel, pipe: Any, asked: SegmentRequest) -> bool:
     with tempfile.TemporaryDirectory() as folder:
         shown = ours(model, asked, Path(folder) / "latents").astype(int)
         latents = load_file(Path(folder) / "latents")["latents"]
-    close = int(np.abs(shown - theirs(pipe, model, asked, "np")).max()) <= 1
-    return close and torch.equal(latents, theirs(pipe, model, asked, "latent"))
+    embeds = model.text.encode(asked.prompt)
+    close = int(np.abs(shown - theirs(pipe, embeds, asked, "np")).max()) <= 1
+    return close and torch.equal(latents, theirs(pipe, embeds, asked, "latent").cpu())
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -183,7 +192,7 @@ def interleaved(
     for pair in range(pairs):
         works: list[Callable[[], object]] = [
             lambda: ours(model, asked),
-            lambda: theirs(pipe, model, asked, "np"),
+            lambda: theirs(pipe, model.text.encode(asked.prompt), asked, "np"),
         ]
         order = (0, 1) if pair % 2 == 0 else (1, 0)
         spent = {side: seconds(works[side]) for side in order}
@@ -193,7 +202,7 @@ def interleaved(
 
 def case(model: LoadedModel, asked: SegmentRequest, pairs: int) -> dict[str, Any]:
     """One job on both sides. The run that proves them equal also warms both up."""
-    pipe = pipeline(model, asked)
+    pipe = pipeline(model.vae.module, [model.memory.module(expert) for expert in model.experts], asked)
     same = equal(model, pipe, asked)
     times = interleaved(model, pipe, asked, pairs)
     return {
