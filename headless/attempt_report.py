@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from headless import __version__
+from headless.params.parsed import Parsed
 from headless.planning.plan import Plan
 from headless.result import effective
 from headless.task import Json
@@ -38,12 +39,14 @@ class PeakMemory:
 class AttemptReport:
     """Replaced by a fuller one as the attempt goes on.
 
+    `parsed`: what was read of the task;
     `inputs`: field -> SHA-256; `weights`: role of a file -> fingerprint; `loras`: names and fingerprints,
     as the hash of a checkpoint's inputs has them;
     `engine`: what the engine has found so far, which goes on changing; `memory`: its memory plan, also where
     it came to no clip.
     """
 
+    parsed: Parsed | None = None
     plan: Plan | None = None
     adjustments: tuple[Adjustment, ...] = ()
     inputs: Mapping[str, str] = field(default_factory=dict)
@@ -73,10 +76,14 @@ class AttemptReport:
     def _planned(self) -> dict[str, Any]:
         if self.plan is None:
             return {}
+        translated = self.parsed.adjustments if self.parsed else ()
         told = {
             "model": self.plan.model,
             "parameters": effective(self.plan),
-            "adjustments": [entry.as_json() for entry in (*self.plan.adjustments, *self.adjustments)],
+            "adjustments": [
+                entry.as_json() for entry in (*translated, *self.plan.adjustments, *self.adjustments)
+            ],
+            **(self.parsed.as_json() if self.parsed else {}),
             "inputs": dict(self.inputs),
             "weights": dict(self.weights),
             "loras": [dict(lora) for lora in self.loras],

@@ -27,7 +27,7 @@ from headless.media.video import VideoWriter
 from headless.media.write_behind import WriteBehind, started_thread
 from headless.outbox import Parcel
 from headless.output_checks import ClipRefused, OutputChecks, Refusal, bad_output
-from headless.params import parse
+from headless.params import parse_task
 from headless.plan import make_plan
 from headless.planning.ledger import refuse_adjustments
 from headless.planning.seeds import retry_seed
@@ -110,7 +110,9 @@ class TaskRun:
     def prepare(self) -> None:
         """Validate the parameters, fetch the inputs, plan."""
         s, claim = self._services, self.claim
-        self._params = parse(claim.task_type, claim.params)
+        self._parsed = parse_task(claim.task_type, claim.params, claim.continued)
+        self._params = self._parsed.params
+        self._learn(parsed=self._parsed)
         definition = s.planning.definition(self._params.model)
         self.listener.on_phase(Phase.FETCHING)
         fetcher = InputFetcher(s, claim, self._folder, self.listener.check)
@@ -231,13 +233,15 @@ class TaskRun:
             plan,
             self._inputs,
             generation,
-            (*plan.adjustments, *self._known.adjustments),
+            (*self._parsed.adjustments, *plan.adjustments, *self._known.adjustments),
             quality,
             made.versions,
             self._services.worker_id,
             self.listener.timings,
         )
-        return self._services.outbox.post(self.claim, made.files, result, self.report())
+        return self._services.outbox.post(
+            self.claim, made.files, result | self._parsed.as_json(), self.report()
+        )
 
     def _gpu_peak(self) -> int | None:
         try:

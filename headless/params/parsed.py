@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from headless.params.generate import GenerateParams
+from headless.task import Json
 from wan2gp_patch.adjustment import Adjustment
 
 
@@ -20,3 +21,7 @@ class Parsed:
     params: GenerateParams
     ignored_fields: tuple[str, ...] = ()
     adjustments: tuple[Adjustment, ...] = ()
+
+    def as_json(self) -> dict[str, Json]:
+        """What the result and the report of an attempt say of it, beside its adjustments."""
+        return {"ignored_fields": list(self.ignored_fields)} if self.ignored_fields else {}
