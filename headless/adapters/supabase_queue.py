@@ -24,6 +24,7 @@ from headless.adapters.stored_values import (
     storable_report,
 )
 from headless.adapters.supabase_client import SupabaseConnection
+from headless.adapters.supabase_refusals import NotInstalledError
 from headless.adapters.supabase_rows import VIEW_COLUMNS, claim_from, view_from
 from headless.errors import BadParams, QueueUnavailable
 from headless.task import (
@@ -72,6 +73,8 @@ class SupabaseQueue:
     ) -> None:
         self._connection = connection
         self._user_id = user_id
+        self._seen = False
+        """Whether it ever answered: a function that is missing then is one that PostgREST looks for anew."""
         self._retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(QueueUnavailable),
             wait=tenacity.wait_random_exponential(multiplier=0.25, max=4),
@@ -253,7 +256,7 @@ class SupabaseQueue:
         return self._rows(query.range(offset, offset + count - 1))
 
     def _rows(self, query: SyncSelectRequestBuilder) -> Rows:
-        rows: Rows = self._retrying(_answer, query, list)
+        rows: Rows = self._retrying(self._answer, query, list)
         return rows
 
     def _fenced(self, function: str, task_id: str, attempt: int, **arguments: Any) -> str:
@@ -263,7 +266,17 @@ class SupabaseQueue:
         return str(self._rpc(function, str, task_id=task_id, attempt=attempt, **arguments))
 
     def _rpc(self, function: str, kind: type | UnionType, /, **arguments: Any) -> Any:
-        return self._retrying(_answer, self._connection.client.rpc(function, arguments), kind)
+        return self._retrying(self._answer, self._connection.client.rpc(function, arguments), kind)
+
+    def _answer(self, request: _Request, kind: type | UnionType) -> Any:
+        try:
+            data = _answer(request, kind)
+        except NotInstalledError as error:
+            if not self._seen:
+                raise
+            raise QueueUnavailable(f"the queue was there before: {error.message}") from error
+        self._seen = True
+        return data
 
 
 def _answer(request: _Request, kind: type | UnionType) -> Any:

@@ -18,6 +18,10 @@ _MISSING: Final = frozenset({"PGRST202", "PGRST205", "42883", "42P01", "3F000"})
 _TOKEN_REFUSED: Final = ("PGRST301", "PGRST302", "PGRST303")
 
 
+class NotInstalledError(UsageError):
+    """The functions and tables of the queue are not there, or not there yet."""
+
+
 @dataclass(frozen=True)
 class Refusal:
     """An answer that is not a success: HTTP status, SQLSTATE or PostgREST's code, and its sentence."""
@@ -46,7 +50,7 @@ class Refusal:
     def as_error(self) -> HeadlessError:
         """Whose fault it is, and what to do."""
         if self.code in _MISSING:
-            return UsageError(
+            return NotInstalledError(
                 f"the queue is not installed in this Supabase project ({self.message}); "
                 "apply supabase/migrations as docs/supabase.md describes"
             )

@@ -174,6 +174,22 @@ def test_every_answer_says_whose_fault_it_is(
     assert recorder.calls == (6 if error is QueueUnavailable else 1)
 
 
+def _no_task() -> httpx.Response:
+    return httpx.Response(200, content=b"null", headers={"Content-Type": "application/json"})
+
+
+def test_a_queue_that_has_answered_before_is_waited_for() -> None:
+    """PostgREST knows no function for a moment while it reads a schema that was migrated."""
+    answers = [httpx.Response(404, json={"code": "PGRST202"}) for _ in range(3)]
+    answers = [_no_task(), *answers, _no_task()]
+    connection = connect(URL, KEYS.secret, transport=httpx.MockTransport(lambda _: answers.pop(0)))
+    queue = SupabaseQueue(connection, sleep=no_sleep)
+    assert queue.claim("w", "first", Capability()) is None
+    assert queue.claim("w", "second", Capability()) is None
+    assert answers == []
+    queue.close()
+
+
 @pytest.mark.parametrize(
     "failure", [httpx.ConnectError("no"), httpx.ReadTimeout("late"), httpx.RemoteProtocolError("cut")]
 )
