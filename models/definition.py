@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -126,6 +127,14 @@ class Settings(BaseModel):
     overlap: Annotated[int, Field(ge=0, le=128, multiple_of=4)] | None = None
     motion_latent_count: Annotated[int, Field(ge=0, le=32)] | None = None
     vae_precision: Literal["bf16", "fp32"] | None = None
+    sigmas: (
+        Annotated[
+            list[Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]],
+            Field(min_length=1, max_length=100),
+        ]
+        | None
+    ) = None
+    clamp_known_latents: bool | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Settings:
@@ -134,6 +143,10 @@ class Settings(BaseModel):
             raise ValueError(f"steps_per_phase has {len(split)} entries for guidance_phases {phases}")
         if split is not None and self.steps not in (None, sum(split)):
             raise ValueError(f"steps_per_phase adds up to {sum(split)}, and steps is {self.steps}")
+        if self.sigmas is not None and any(a <= b for a, b in pairwise(self.sigmas)):
+            raise ValueError(f"sigmas are {self.sigmas}; they must fall, from at most 1 to above 0")
+        if self.sigmas is not None and self.steps not in (None, len(self.sigmas)):
+            raise ValueError(f"there are {len(self.sigmas)} sigmas, and steps is {self.steps}")
         if self.num_frames is not None and self.max_frames is not None and self.num_frames > self.max_frames:
             raise ValueError(f"num_frames {self.num_frames} is more than max_frames {self.max_frames}")
         return self

@@ -27,6 +27,18 @@ class Prompts:
     images: Tensor | None = None
 
 
+@dataclass(frozen=True)
+class Known:
+    """Latents that are known and not sampled: `latents` [16, T, h, w] where `where` [1, T, h, w] is true."""
+
+    latents: Tensor
+    where: Tensor
+
+    def put(self, latents: Tensor, noise: Tensor, sigma: float) -> Tensor:
+        """`latents`, the known ones in their place and as noisy as they: (1 - sigma) z + sigma noise."""
+        return torch.where(self.where, (1 - sigma) * self.latents + sigma * noise, latents)
+
+
 OnStep: TypeAlias = Callable[[int, Callable[[], Tensor]], None]
 
 
@@ -44,13 +56,14 @@ def sample(
     steps: Sequence[Step],
     expert_for: Callable[[Step], WanTransformer3DModel],
     on_step: OnStep,
+    known: Known | None = None,
 ) -> Tensor:
     """Denoise. Float32 [16, T, h, w] in and out, on the device of `noise`.
 
     `y` is the conditioning [20, T, h, w] that stands beside the noise, or None for a model that reads none.
     `expert_for` gives the transformer of a step, ready to run. `on_step(number, estimate)` hears of every
     finished step, counted from 1, and may raise to stop; `estimate()` is what the clip would be if the step's
-    velocity held to the end.
+    velocity held to the end. `known` latents are put back after every step and come out as they are.
 
     Raises `ValueError` where a step is guided and there is no negative prompt.
     """
@@ -62,6 +75,8 @@ def sample(
     for index, step in enumerate(steps):
         velocity = _velocity(expert_for(step), latents, y, times[index : index + 1], prompts, step.guidance)
         before, latents = latents, solver.advance(velocity, index, latents)
+        if known is not None:
+            latents = known.put(latents, noise, schedule.sigmas[index + 1])
         on_step(index + 1, partial(_estimate, before[0], velocity[0], schedule.sigmas[index]))
     return latents[0]
 

@@ -7,7 +7,7 @@ sigmas of the official Wan code put in, which reproduces the official solvers; E
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final, Protocol
@@ -54,6 +54,18 @@ def make_schedule(solver: str, steps: int, shift: float) -> Schedule:
     if not (math.isfinite(shift) and shift > 0):
         raise ValueError(f"flow_shift is {shift}; legal values are above 0")
     return explicit_schedule(solver, [shifted(u, shift) for u in _times(solver, steps)])
+
+
+def schedule_of(settings: Mapping[str, Any], solver: str, steps: int, shift: float) -> Schedule:
+    """The schedule of a request for a model with these settings. Raises `ValueError`.
+
+    `sigmas` of the settings are for models distilled to fixed times. They hold while the request keeps the
+    model's number of steps and its flow shift; otherwise the times follow from these two.
+    """
+    fixed = settings.get("sigmas")
+    if fixed and len(fixed) == steps and shift == settings.get("flow_shift", shift):
+        return explicit_schedule(solver, [float(sigma) for sigma in fixed])
+    return make_schedule(solver, steps, shift)
 
 
 def _times(solver: str, steps: int) -> list[float]:

@@ -18,12 +18,13 @@ from headless.engine.experts import Experts
 from headless.engine.handoff import load_latents, save_latents
 from headless.engine.ladder import Ladder
 from headless.engine.phases import Step, plan_phases
-from headless.engine.sampling import Prompts, sample, seeded_noise
-from headless.engine.schedule import Schedule, make_schedule
+from headless.engine.sampling import Known, Prompts, sample, seeded_noise
+from headless.engine.schedule import Schedule, schedule_of
 from headless.engine.stages import Stages
 from headless.errors import BadInput, BadParams
 from headless.segment import EngineListener, Generation, Picture, SegmentRequest
 from headless.task import Phase
+from wan2gp_patch.conditioning import Conditioning
 from wan2gp_patch.frames import EndFrameMode, latent_count, new_frames, sequence_length
 
 log = structlog.get_logger(__name__)
@@ -74,9 +75,9 @@ class SegmentRun:
         return self._generation(latents, conditioned, schedule, steps)
 
     def _plan(self) -> tuple[Schedule, tuple[Step, ...], int]:
-        request = self._request
+        request, settings = self._request, self._model_def.get("settings", {})
         phases = plan_phases(
-            self._model_def.get("settings", {}),
+            settings,
             guidance_scale=request.guidance_scale,
             guidance_scale_2=request.guidance_scale_2,
             phase_steps=request.phase_steps,
@@ -85,7 +86,7 @@ class SegmentRun:
             experts=len(self._ladder.loaded.experts),
         )
         try:
-            schedule = make_schedule(request.solver, request.steps, request.flow_shift)
+            schedule = schedule_of(settings, request.solver, request.steps, request.flow_shift)
             return schedule, phases.lay_out(schedule), len(phases.rules)
         except ValueError as error:
             raise BadParams(str(error)) from error
@@ -138,7 +139,16 @@ class SegmentRun:
                 steps=steps,
                 expert_for=self._announcing(experts, steps),
                 on_step=self._on_step,
+                known=self._clamped(known),
             )
+
+    def _clamped(self, conditioning: Conditioning | None) -> Known | None:
+        """The latents that the model is told whole, if its definition wants them to come out as they are."""
+        if conditioning is None or not self._model_def.get("settings", {}).get("clamp_known_latents"):
+            return None
+        where = (conditioning.mask == 1).all(dim=0, keepdim=True)
+        self._details["clamped_latents"] = int(where.flatten(2).any(dim=2).sum())
+        return Known(conditioning.latents.to(self._device), where.to(self._device))
 
     def _announcing(
         self, experts: Experts, steps: tuple[Step, ...]
