@@ -27,7 +27,7 @@ def with_prompt(values: Mapping[Any, Any]) -> Mapping[Any, Any]:
         prompts = named if len(named) == len(segments) and None not in named else None
     if not isinstance(prompts, list | tuple):
         return values
-    first = next((prompt for prompt in prompts if isinstance(prompt, str)), None)
+    first = next((prompt for prompt in prompts if isinstance(prompt, str) and prompt.strip()), None)
     return values if first is None else {**values, "prompt": first}
 
 

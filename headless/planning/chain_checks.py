@@ -7,25 +7,21 @@ from collections.abc import Mapping, Sequence
 from headless.errors import BadParams
 from headless.params.generate import GenerateParams
 from headless.planning.chain import ChainClip, frames_of_latents
+from headless.planning.images import frames_seen
 from headless.planning.ledger import Ledger
 from headless.planning.plan import Plan
 from headless.planning.size import Size
 from headless.planning.wanted import Wanted
-from wan2gp_patch.frames import FRAMES_PER_LATENT, SIZE_MULTIPLE, Source, prefix_frames
+from wan2gp_patch.frames import SIZE_MULTIPLE, Source
 
 
 def check_hand_off(called: str, plan: Plan, handed: Source, before: ChainClip) -> None:
     """Raise `BadParams` where a clip sees more of the one before than there is."""
     made = before.plan.segments[0].num_frames - frames_of_latents(before.tail_latents)
-    if handed is Source.LATENTS:
-        needed, there = FRAMES_PER_LATENT * plan.motion_latent_count, made - 1
-    elif handed is Source.PIXELS:
-        needed, there = prefix_frames(plan.overlap), made
-    else:
-        return
-    if needed > there:
+    needed = frames_seen(handed, plan.motion_latent_count, plan.overlap)
+    if needed > made:
         raise BadParams(
-            f"{called} sees the last {needed} frames of the one before, which has only {there}: give a "
+            f"{called} needs the last {needed} frames of the one before, which has only {made}: give a "
             "smaller overlap, or longer segments."
         )
 

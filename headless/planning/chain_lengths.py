@@ -9,7 +9,7 @@ from headless.errors import BadParams
 from headless.params.chain import MAX_SEGMENTS
 from headless.params.generate import GenerateParams
 from headless.plan import DEFAULT_FPS, DEFAULT_FRAMES, SHORTEST_WITH_END
-from headless.planning.images import resolve_images
+from headless.planning.images import frames_seen, resolve_images
 from headless.planning.ledger import Ledger
 from headless.planning.lengths import Room, clip_length, clips_needed, fits_alone, frames_of, split
 from headless.planning.wanted import Wanted
@@ -53,7 +53,7 @@ def _split(
     """Clips of nearly equal length, as few as can be."""
     fps = _fps(params, definition)
     wanted = clips(_count(seconds, fps, params, definition, clips, ledger))
-    rooms = [_room(one, definition) for one in wanted]
+    rooms = _for_the_next([_room(one, definition) for one in wanted])
     frames = split(frames_of(seconds, fps), rooms)
     shown = sum(frames) - sum(room.head + room.end for room in rooms)
     ledger.used("seconds", seconds, _seconds(shown, fps), f"the nearest length of a video is {shown} frames")
@@ -102,7 +102,14 @@ def _longest(params: GenerateParams, definition: ModelDefinition, ledger: Ledger
 def _room(wanted: Wanted, definition: ModelDefinition) -> Room:
     plan = resolve_images(wanted.params, definition, Ledger(), wanted.handed)
     least = 1 if wanted.params.end_image is None else SHORTEST_WITH_END
-    return Room(plan.continuation.head_drop, 1 if wanted.closes else 0, least)
+    sees = frames_seen(wanted.handed, plan.motion_latent_count, plan.overlap)
+    return Room(plan.continuation.head_drop, 1 if wanted.closes else 0, least, sees)
+
+
+def _for_the_next(rooms: list[Room]) -> list[Room]:
+    """The same, each clip long enough for what the next one sees of it."""
+    following = [*(room.sees for room in rooms[1:]), 0]
+    return [replace(room, least=max(room.least, sees)) for room, sees in zip(rooms, following, strict=True)]
 
 
 def _fps(params: GenerateParams, definition: ModelDefinition) -> int:

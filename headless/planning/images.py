@@ -11,7 +11,7 @@ from headless.params.generate import GenerateParams
 from headless.params.references import is_task_id
 from headless.planning.ledger import Ledger
 from headless.ports import ModelDefinition
-from wan2gp_patch.frames import FRAMES_PER_LATENT, Continuation, EndFrameMode, Source
+from wan2gp_patch.frames import FRAMES_PER_LATENT, Continuation, EndFrameMode, Source, prefix_frames
 
 DEFAULT_MODE: Final = EndFrameMode.EXTRA_LATENT
 DEFAULT_OVERLAP: Final = 4
@@ -89,6 +89,19 @@ def handed_by(reference: str | None) -> Source:
     if reference is None:
         return Source.NOTHING
     return Source.LATENTS if is_task_id(reference) else Source.PIXELS
+
+
+def frames_seen(handed: Source, motion_latents: int, overlap: int) -> int:
+    """The length of the shortest clip that has all that the next one sees of it."""
+    match handed:
+        case Source.NOTHING:
+            return 0
+        case Source.LATENTS:
+            return FRAMES_PER_LATENT * motion_latents + 1
+        case Source.PIXELS:
+            return prefix_frames(overlap)
+        case Source.LAST_FRAME:
+            return 1
 
 
 def _refuse_pictures(params: GenerateParams, svi: bool, handed: Source) -> None:

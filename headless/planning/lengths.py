@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
 from wan2gp_patch.frames import FRAMES_PER_LATENT
 
@@ -13,12 +15,13 @@ from wan2gp_patch.frames import FRAMES_PER_LATENT
 class Room:
     """What of a clip is not shown: `head` frames repeat what came before, and `end` frames are cut.
 
-    `least`: frames of the shortest clip that is legal, 4k+1.
+    `least`: frames of the shortest clip that is legal. `sees`: frames that it sees of the clip before.
     """
 
     head: int
     end: int = 0
     least: int = 1
+    sees: int = 0
 
     @property
     def shortest(self) -> int:
@@ -42,10 +45,12 @@ def split(shown: float, rooms: Sequence[Room]) -> tuple[int, ...]:
     """Frames of each clip, 4k+1 and as equal as possible, that together show nearest to `shown` frames."""
     hidden = sum(room.head + room.end for room in rooms)
     steps = math.ceil((shown + hidden - len(rooms)) / FRAMES_PER_LATENT - 0.5)
-    lengths = [FRAMES_PER_LATENT * (steps // len(rooms)) + 1] * len(rooms)
-    for index in range(steps % len(rooms)):
-        lengths[index] += FRAMES_PER_LATENT
-    return tuple(max(length, room.shortest) for length, room in zip(lengths, rooms, strict=True))
+    lengths = [(room.shortest, index) for index, room in enumerate(rooms)]
+    heapq.heapify(lengths)
+    for _ in range(steps - sum(length // FRAMES_PER_LATENT for length, _ in lengths)):
+        shortest, index = lengths[0]
+        heapq.heapreplace(lengths, (shortest + FRAMES_PER_LATENT, index))
+    return tuple(length for length, _ in sorted(lengths, key=itemgetter(1)))
 
 
 def fits_alone(shown: float, longest: int, room: Room) -> bool:
