@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from headless.errors import BadInput, Unsafe
+from headless.keys import segment_key
 from tests.contracts.harness import StorageHarness
 
 UNSAFE = (
@@ -53,6 +54,20 @@ def test_what_is_put_can_be_fetched(storage_harness: StorageHarness, tmp_path: P
     assert storage.fetch(key, tmp_path / "copy", len(content)) == stored
     assert (tmp_path / "copy").read_bytes() == content
     assert storage_harness.open_locator(storage.locate(key)) == content
+
+
+def test_a_segment_is_found_again_by_what_went_into_it(
+    storage_harness: StorageHarness, tmp_path: Path
+) -> None:
+    """Whoever is second with other bytes is told so: the first latents stay, and are as good."""
+    storage, owner = storage_harness.storage, storage_harness.prefix.split("/")[1]
+    key = segment_key(owner, sha256(b"everything that went in"))
+    assert not storage.exists(key)
+    storage.put(key, storage_harness.file(b"latents"), "application/octet-stream")
+    with pytest.raises(Unsafe):
+        storage.put(key, storage_harness.file(b"others"), "application/octet-stream")
+    assert storage.exists(key)
+    assert storage.fetch(key, tmp_path / "copy", 100).sha256 == sha256(b"latents")
 
 
 def test_the_same_bytes_again_are_fine(storage_harness: StorageHarness) -> None:
