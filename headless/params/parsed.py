@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from headless.params.generate import GenerateParams
 from headless.task import Json
 from wan2gp_patch.adjustment import Adjustment
+
+MOST: Final = 200
+LONGEST: Final = 200
 
 
 @dataclass(frozen=True)
@@ -23,5 +27,11 @@ class Parsed:
     adjustments: tuple[Adjustment, ...] = ()
 
     def as_json(self) -> dict[str, Json]:
-        """What the result and the report of an attempt say of it, beside its adjustments."""
-        return {"ignored_fields": list(self.ignored_fields)} if self.ignored_fields else {}
+        """What the result and the report of an attempt say of it, beside its adjustments: the first names,
+        cut where they are long. A task may have more fields than a result has room for."""
+        names = [
+            name if len(name) <= LONGEST else f"{name[:LONGEST]}..." for name in self.ignored_fields[:MOST]
+        ]
+        left = len(self.ignored_fields) - len(names)
+        told: list[Json] = [*names, *([f"and {left} more"] if left else ())]
+        return {"ignored_fields": told} if told else {}

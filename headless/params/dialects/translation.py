@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
+from headless.media.guard import redact_url
 from headless.params.dialects.payload import Payload, Sent
 from headless.params.problems import Problem
 from headless.params.show import show
 from headless.params.validated import Location, path_of
 from headless.task import Json
 from wan2gp_patch.adjustment import Adjustment
+
+LONGEST_TOLD: Final = 200
 
 
 @dataclass(frozen=True)
@@ -85,4 +89,9 @@ class Draft:
 
 
 def _short(value: Json) -> Json:
-    return show(value) if isinstance(value, dict | list) else value
+    """A value as a result may repeat it: what was sent may be large, and an address may hold a secret."""
+    if isinstance(value, str):
+        text = redact_url(value) if "://" in value else value
+        return text if len(text) <= LONGEST_TOLD else f"{text[:LONGEST_TOLD]}..."
+    large = isinstance(value, int) and value.bit_length() > 64
+    return show(value) if large or isinstance(value, dict | list) else value
