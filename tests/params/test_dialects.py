@@ -167,7 +167,9 @@ def test_a_result_has_room_for_what_did_not_act() -> None:
 
 
 def test_what_was_changed_is_told_shortly_and_without_secrets() -> None:
-    many = {f"https://example.org/{index}.safetensors?token=secret": 1 for index in range(2000)}
+    many: dict[str, Any] = {
+        f"https://example.org/{index}.safetensors?token=secret": 1 for index in range(2000)
+    }
     parsed = parse_task("i2v", {**CLIP, "activated_loras": None, "loras": many})
     loras = next(entry for entry in parsed.adjustments if entry.field == "loras")
     assert isinstance(loras.requested, str)
