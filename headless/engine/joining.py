@@ -79,7 +79,13 @@ def leading(place: RankPlace, asked: str) -> Iterator[Leader]:
     """Rank 0's team, on the device that `--device` asks for; the others are let go when the block ends."""
     device = rank_device(asked, place)
     with joined(place, torch.device(device)) as links:
-        log.info("ranks joined", ranks=place.size, devices=[rank["device"] for rank in met(links, device)])
+        ranks = met(links, device)
+        log.info(
+            "ranks joined",
+            ranks=place.size,
+            devices=[rank["device"] for rank in ranks],
+            processes=[rank["process"] for rank in ranks],
+        )
         leader = Leader(links)
         try:
             yield leader
