@@ -14,19 +14,17 @@ from typing import Any, Self
 
 import torch.distributed as dist
 
-from tests.crash.polling import PATIENCE, until
+from tests.crash.polling import until
 from tests.engine.conftest import ROOT
 
 OURS = ("HEADLESS_", "SUPABASE_")
 TORCHRUN = (
-    "-m",
-    "torch.distributed.run",
-    "--standalone",
-    "--nproc_per_node",
-    "2",
-    "--shutdown-timeout",
-    "10",
+    *("-m", "torch.distributed.run", "--standalone"),
+    *("--nproc_per_node", "2", "--shutdown-timeout", "10"),
 )
+PATIENCE = 240.0
+"""Seconds after which a test gives up. Three processes that import torch at once take a minute on a machine
+that has much else to do; a good run never waits for this."""
 
 
 class Process:
@@ -51,11 +49,12 @@ class Process:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for process in (self._process.pid, *(line["processes"] for line in self.lines("ranks joined"))):
-            for one in process if isinstance(process, list) else [process]:
+        ranks = [rank for line in self.lines("ranks joined") for rank in line["processes"]]
+        if self._process.poll() is None:
+            for process in (self._process.pid, *ranks):
                 with suppress(ProcessLookupError):
-                    os.kill(one, signal.SIGKILL)
-        self._process.wait()
+                    os.kill(process, signal.SIGKILL)
+            self._process.wait()
 
     @property
     def log(self) -> str:
@@ -81,6 +80,7 @@ class Process:
         until(
             lambda: bool(self.lines(event)) or self._process.poll() is not None,
             lambda: f"{event!r} in the log:\n{self.log}",
+            PATIENCE,
         )
         assert self.lines(event), self.log
         return self.lines(event)[0]
