@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from headless.task import Json
 from tests.cli.terminal import Terminal, run
@@ -130,6 +131,12 @@ def test_a_size_that_is_not_known_yet_is_told(terminal: Terminal) -> None:
         ((*BASE, "--svi2pro"), "give start_image or anchor_image"),
         ((*BASE, "--num-frames", "1000"), "makes clips of 1 to 161 frames"),
         ((*BASE, "--start-image", "no.png"), "start_image: there is no file no.png"),
+        (
+            (*BASE, "--segments", '[{"end_image": "no.png"}]'),
+            "segments[0].end_image: there is no file no.png",
+        ),
+        ((*BASE, "--images", '["no.png", "b.png"]'), "images[0]: there is no file no.png"),
+        ((*BASE, "--seconds", "30", "--reroll", '{"99": [1]}'), "reroll names segment 99"),
         (("00000000-0000-4000-8000-00000000dead",), "There is no task"),
         ((), "There is no job"),
         ((*BASE, "--models-dir", "/nowhere"), "--models-dir /nowhere is not a folder"),
@@ -143,6 +150,60 @@ def test_a_picture_that_is_none_is_bad_use(terminal: Terminal, tmp_path: Path) -
     (tmp_path / "a.png").write_text("I am a picture, believe me.")
     told = terminal.bad("plan", *BASE, "--start-image", str(tmp_path / "a.png"))
     assert "start_image" in told
+
+
+def _chain(folder: Path, **job: Json) -> str:
+    for name in ("a.png", "b.png", "c.png"):
+        picture_file(folder / name, 128, 64)
+    return _write(folder, num_frames=33, seed=5, **job)
+
+
+def test_a_plan_of_segments_and_its_picture(terminal: Terminal, tmp_path: Path) -> None:
+    segments: Json = [{"prompt": "up"}, {"image_end": "b.png"}, {"end_image": "c.png", "seconds": 2}]
+    job = _chain(tmp_path, start_image="a.png", segments=segments, model="wan_tiny_i2v_svi2pro")
+    told = terminal.run("plan", "--file", job, "--picture", str(tmp_path / "plan.png"))
+    assert told.status == 0, told.err
+    assert f"segments[1].end_image  {tmp_path / 'b.png'}" in told.out
+    assert "segment 2              frames 61 to 92, of 37 made in 11 latents" in told.out
+    assert f"drawn in {tmp_path / 'plan.png'}" in told.err
+    with Image.open(tmp_path / "plan.png") as drawn:
+        assert drawn.format == "PNG"
+        assert drawn.size == (1760, 866)
+
+
+def test_a_plan_of_images_names_each_that_does_not_fit(terminal: Terminal, tmp_path: Path) -> None:
+    job = _chain(tmp_path, images=["a.png", "b.png", "c.png"], width=64, height=64)
+    plan = _json(terminal, "--file", job, "--loop")
+    assert [entry["field"] for entry in plan["adjustments"]] == ["images[0]", "images[1]", "images[2]"]
+    assert plan["images[1]"] == str(tmp_path / "b.png")
+    assert [own["inputs"]["end_image"] for own in plan["segments"]] == ["images[1]", "images[2]", "images[0]"]
+    assert (plan["frames_out"], plan["loop"]) == (33 + 32 + 31, True)
+
+
+def test_a_picture_of_a_queued_chain(terminal: Terminal, tmp_path: Path) -> None:
+    place = terminal.place
+    picture = place.picture(128, 64)
+    task = place.enqueue(place.job(start_image=picture, segments=[{}, {"end_image": picture}], width=None))
+    terminal.good("plan", task, "--picture", str(tmp_path / "plan.webp"))
+    with Image.open(tmp_path / "plan.webp") as drawn:
+        assert drawn.height == 142 + 2 * 232 + 28
+
+
+def test_the_size_of_a_video_that_is_extended_counts(terminal: Terminal, tmp_path: Path) -> None:
+    place = terminal.place
+    task = place.enqueue(place.job(num_frames=5, width=96, height=64))
+    assert place.work() == 0
+    video = str(place.stored(task, "video.mp4"))
+    plan = _json(terminal, *BASE, "--extend-from", video)
+    assert (plan["width"], plan["height"], plan["extend_from"]) == (96, 64, video)
+    said = terminal.bad("plan", *BASE, "--extend-from", video, "--width", "128", "--height", "128")
+    assert "extend_from is 96 x 64" in said
+
+
+def test_a_picture_has_a_legal_name(terminal: Terminal, tmp_path: Path) -> None:
+    said = terminal.bad("plan", *BASE, "--picture", str(tmp_path / "plan.pdf"))
+    assert "give a file that ends with .png, .jpg, .jpeg, .webp" in said
+    assert list(tmp_path.glob("*.pdf")) == []
 
 
 def test_a_plan_needs_no_queue(tmp_path: Path) -> None:

@@ -51,6 +51,25 @@ def test_a_file_is_queued_with_its_pictures_in_storage(terminal: Terminal, tmp_p
     assert terminal.place.view(task).task_type == "generate"
 
 
+def test_files_of_segments_and_images_are_stored(terminal: Terminal, tmp_path: Path) -> None:
+    for seed, name in enumerate(("a.png", "b.png")):
+        picture_file(tmp_path / name, seed=seed)
+    segments: Json = [{"end_image": "a.png", "prompt": "a.png"}, {"image_start": "a.png"}]
+    tasks = [
+        terminal.good("submit", "--file", _write(tmp_path, segments=segments)),
+        terminal.good(
+            "submit", *BASE, "--images", json.dumps([str(tmp_path / "a.png"), str(tmp_path / "b.png")])
+        ),
+    ]
+    stored = {path.read_bytes(): f"storage://inputs/local/{path.name}" for path in _inputs(terminal)}
+    one, two = (stored[(tmp_path / name).read_bytes()] for name in ("a.png", "b.png"))
+    chain, travel = (terminal.place.view(task).params for task in tasks)
+    assert isinstance(chain, dict)
+    assert isinstance(travel, dict)
+    assert chain["segments"] == [{"end_image": one, "prompt": "a.png"}, {"image_start": one}]
+    assert travel["images"] == [one, two]
+
+
 @pytest.mark.parametrize(
     "name", ["image", "image_start", "image_end", "last_image", "image_refs", "continue_from"]
 )

@@ -6,7 +6,8 @@ import json
 from typing import Any
 
 from headless.params import GenerateParams
-from headless.planning.as_json import plan_json
+from headless.planning.as_json import chain_json, plan_json
+from headless.planning.seeds import segment_seed
 from headless.planning.text import chain_text
 from tests.plan.conftest import ChainPlanner, Planner
 
@@ -90,3 +91,92 @@ def test_the_json_has_every_parameter_that_is_used(plan: Planner) -> None:
 
 def test_without_an_end_there_is_no_end_frame_mode(plan: Planner) -> None:
     assert plan_json(plan())["end_frame_mode"] is None
+
+
+CHAIN: dict[str, Any] = {
+    "model": "wan_tiny_i2v_svi2pro",
+    "prompt": "a cat",
+    "start_image": "https://h/start.png?token=SECRET",
+    "num_frames": 33,
+    "segments": [
+        {"prompt": "walks"},
+        {"end_image": "https://h/end.png?token=SECRET", "loras": {"x.safetensors": 0.5}},
+        {"svi2pro": False, "seed": 3},
+    ],
+    "end_tail_latents": 1,
+    "color_lock": "anchor",
+    "color_lock_strength": 0.5,
+    "reroll": {"1": [11, 12]},
+}
+
+
+def test_the_text_of_a_chain_tells_every_segment(chain: ChainPlanner) -> None:
+    text = chain_text(chain(**CHAIN))
+    rows = [line[23:].strip() for line in text.splitlines()]
+    for line in (
+        "93 frames, 5.81 s at 16 frames per second",
+        "anchor, strength 0.5",
+        "frames 0 to 32, of 37 made in 10 latents, seed 4242",
+        'prompt "walks"',
+        "start_image as anchor at frame 0, latent 0",
+        f"frames 33 to 60, of 37 made in 11 latents, seed {segment_seed(4242, 1)}",
+        "goes on from the latents of segment 0, the first 5 cut",
+        "last latent of segment 0 at frames 1 to 4, latent 1, as a hint",
+        "segments[1].end_image after the last frame, latent 10",
+        "the last 4 cut, 1 latent",
+        "lora x.safetensors at 0.5",
+        "also with seed 11, 12",
+        "goes on from the last frame of segment 1, the first 1 cut",
+        "svi2pro no",
+    ):
+        assert line in rows, line
+    assert [line.split("  ")[0] for line in text.splitlines() if line.startswith("segment ")] == [
+        "segment 0",
+        "segment 1",
+        "segment 2",
+    ]
+    assert "segments[1].end_image  https://h/end.png…" in text
+    assert "SECRET" not in text
+
+
+def test_the_text_of_a_loop(chain: ChainPlanner) -> None:
+    text = chain_text(chain(start_image="https://h/a.png", num_frames=33, seconds=4, loop=True))
+    assert "64 frames, 4.00 s at 16 frames per second, in a loop" in text
+    assert "the last 1 cut, which is the first of the video" in text
+    assert 'prompt          "a cat"' in text
+    extended = chain_text(chain(extend_from="https://h/a.mp4", num_frames=33))
+    assert "after the earlier video" in extended
+
+
+def test_the_json_of_a_chain_tells_what_differs(chain: ChainPlanner) -> None:
+    plan = chain(**CHAIN)
+    made = chain_json(plan)
+    assert json.loads(json.dumps(made)) == made
+    assert "SECRET" not in json.dumps(made)
+    assert (made["frames_out"], made["duration_seconds"], made["seed"]) == (93, 5.812, 4242)
+    assert (made["color_lock"], made["color_lock_strength"], made["loop"]) == ("anchor", 0.5, False)
+    assert made["segments[1].end_image"] == "https://h/end.png…"
+    one, two, three = made["segments"]
+    assert (one["prompt"], two["prompt"]) == ("walks", "a cat")
+    assert ("loras" in one, two["loras"][0]["name"], "loras" in three) == (False, "x.safetensors", False)
+    assert ("svi2pro" in two, three["svi2pro"]) == (False, False)
+    assert [own["continues"] for own in made["segments"]] == ["nothing", "latents", "last_frame"]
+    assert [own["seed"] for own in made["segments"]] == [clip.seed for clip in plan.clips]
+    assert two["inputs"] == {"start_image": "start_image", "end_image": "segments[1].end_image"}
+    assert two["alternatives"] == [11, 12]
+    assert [slot["role"] for slot in two["slots"]] == ["anchor", "before", "end"]
+    assert [(own["head_frames"], own["shown_frames"], own["tail_frames"]) for own in made["segments"]] == [
+        (0, 33, 4),
+        (5, 28, 4),
+        (1, 32, 4),
+    ]
+    assert two["adjustments"][0]["field"] == "end_image"
+    assert made["adjustments"][0]["field"] == "segments[1].end_image"
+
+
+def test_the_json_of_one_clip_is_that_of_its_plan_and_more(chain: ChainPlanner) -> None:
+    made = chain(**FIELDS)
+    alone, whole = plan_json(made.first), chain_json(made)
+    (told,), (own,) = alone.pop("segments"), whole.pop("segments")
+    assert {name: whole[name] for name in alone} == alone
+    assert {name: own[name] for name in told} == told
