@@ -47,7 +47,7 @@ WEIGHTS: Final = {
 """How often a case of a kind is seen. The cheap kinds are in every scene, the others in one of five."""
 SHIFT: Final = 3.0
 NO_PROMPT: Final = 0.1
-TOKENS: Final = 3840
+TOKENS: Final = 1920
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,8 @@ class Expert:
     plan: Plan
 
 
-HIGH: Final = Expert("high", "transformer", 3, 0.75, 1.0, Plan(900, 1.5e-3, average=0.995))
-LOW: Final = Expert("low", "transformer_2", 4, 0.0, 0.75, Plan(1500, 1.5e-3, average=0.995))
+HIGH: Final = Expert("high", "transformer", 3, 0.75, 1.0, Plan(1200, 1.5e-3, average=0.995))
+LOW: Final = Expert("low", "transformer_2", 4, 0.0, 0.75, Plan(1800, 1.5e-3, average=0.995))
 """A shift of 3 makes 0.9 of 0.75: the boundary between the experts."""
 EXPERTS: Final = {"high": HIGH, "low": LOW}
 
