@@ -20,8 +20,9 @@ from headless.errors import UsageError
 from headless.logs import configure
 from headless.media.fit import fit_report
 from headless.media.stills import write_poster
-from headless.params import parse
+from headless.params import Parsed, parse_task
 from headless.params.generate import GenerateParams
+from headless.params.show import show
 from headless.planning.as_json import chain_json
 from headless.planning.chain import ChainPlan
 from headless.planning.chain_plan import make_chain
@@ -104,27 +105,29 @@ class _Shown:
 def _of_task(arguments: argparse.Namespace, environ: Mapping[str, str]) -> _Shown:
     with connected(arguments, environ) as (queue, storage):
         view = find(queue, arguments.task)
-        params = parse(view.task_type, view.params, Continued.expected(view.dependant_on))
-        seen = seen_in_storage(params.references(), storage)
-    return _planned(arguments, params, seen, lambda: seed_of(view.id))
+        parsed = parse_task(view.task_type, view.params, Continued.expected(view.dependant_on))
+        seen = seen_in_storage(parsed.params.references(), storage)
+    return _planned(arguments, parsed, seen, lambda: seed_of(view.id))
 
 
 def _of_job(arguments: argparse.Namespace, job: Job) -> _Shown:
     """The size of local pictures counts, so they are read; nothing is stored."""
     stand_ins = with_stand_ins(job)
-    params = parse(job.task_type, stand_ins.params, job.continued)
-    here = {name: path for name, ref in params.references().items() if (path := stand_ins.files.get(ref))}
-    shown = _planned(arguments, params, seen_here(here))
+    parsed = parse_task(job.task_type, stand_ins.params, job.continued)
+    references = parsed.params.references()
+    here = {name: path for name, reference in references.items() if (path := stand_ins.files.get(reference))}
+    shown = _planned(arguments, parsed, seen_here(here))
     named = {name: str(here.get(name, reference)) for name, reference in shown.chain.references.items()}
     return replace(shown, chain=replace(shown.chain, references=named))
 
 
 def _planned(
     arguments: argparse.Namespace,
-    params: GenerateParams,
+    parsed: Parsed,
     seen: Mapping[str, Seen],
     seed_source: Callable[[], int] = lambda: secrets.randbits(32),
 ) -> _Shown:
+    params = parsed.params
     folder = Path(arguments.models_dir).expanduser() if arguments.models_dir else None
     registry = open_registry(ModelFolders(folder))
     try:
@@ -136,8 +139,9 @@ def _planned(
     fits = _fits(chain, sizes)
     if params.strict:
         refuse_adjustments(fits)
+    _tell_ignored(parsed)
     _tell_unread(params, chain, sizes)
-    chain = replace(chain, adjustments=(*chain.adjustments, *fits))
+    chain = replace(chain, adjustments=(*parsed.adjustments, *chain.adjustments, *fits))
     return _Shown(chain, {name: one.small for name, one in seen.items() if one.small is not None})
 
 
@@ -147,6 +151,12 @@ def _fits(chain: ChainPlan, sizes: Sizes) -> tuple[Adjustment, ...]:
     acting = [name for name in chain.references if name in sizes and is_picture(name)]
     reports = {name: fit_report(sizes[name], plan.width, plan.height, plan.image_fit) for name in acting}
     return tuple(entry for name, report in reports.items() if (entry := report.adjustment(name)) is not None)
+
+
+def _tell_ignored(parsed: Parsed) -> None:
+    names = parsed.as_json().get("ignored_fields")
+    if isinstance(names, list):
+        print(f"note: nothing acts on {', '.join(map(show, names))}", file=sys.stderr)
 
 
 def _tell_unread(params: GenerateParams, chain: ChainPlan, sizes: Sizes) -> None:

@@ -114,9 +114,9 @@ def take_frames(draft: Draft, sent: Sent | None, link: Link, kind: Kind | None) 
     through_latents = kind == "latents" or (link.svi and "end_image" not in draft.fields)
     repeated = link.repeated("latents" if through_latents else "pixels")
     more = frames + repeated - 1
-    draft.adjusted(
-        sent.name, frames, more, f"the first {repeated} repeat the clip before, {frames - 1} are new"
-    )
+    where = f"in {draft.prefix[:-1]} " if draft.prefix else ""
+    why = f"{where}the first {repeated} repeat the clip before, {frames - 1} are new"
+    draft.adjusted(sent.name, frames, more, why)
     draft.put("num_frames", more, sent.name)
 
 
