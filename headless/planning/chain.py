@@ -21,8 +21,9 @@ class ChainClip:
 
     Of the generated frames the first `head_frames` repeat what came before and are cut, and the last
     `tail_frames` are cut because `tail_latents` latents are dropped before the hand-off, or because a loop
-    ends one frame before its beginning. The `shown_frames` between them are frames `first_frame`,
-    `first_frame + 1`, ... of the video. `alternatives` are further seeds with which the clip is made once
+    ends one frame before its beginning (in end-frame mode `extra_latent` its last frame is that one anyway).
+    The `shown_frames` between them are frames `first_frame`, `first_frame + 1`, ... of the video; after
+    `extend_from`, of what is added to it. `alternatives` are further seeds with which the clip is made once
     more, beside the chain.
 
     `continues` is what is handed over of the clip before (of the first clip: of the task or file that it goes

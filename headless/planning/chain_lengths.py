@@ -12,6 +12,7 @@ from headless.plan import DEFAULT_FPS, DEFAULT_FRAMES, SHORTEST_WITH_END
 from headless.planning.images import frames_seen, resolve_images
 from headless.planning.ledger import Ledger
 from headless.planning.lengths import Room, clip_length, clips_needed, fits_alone, frames_of, split
+from headless.planning.links import end_repeated
 from headless.planning.wanted import Wanted
 from headless.ports import ModelDefinition
 from wan2gp_patch.frames import FRAMES_PER_LATENT, floor_to_clip_length
@@ -103,7 +104,8 @@ def _room(wanted: Wanted, definition: ModelDefinition) -> Room:
     plan = resolve_images(wanted.params, definition, Ledger(), wanted.handed)
     least = 1 if wanted.params.end_image is None else SHORTEST_WITH_END
     sees = frames_seen(wanted.handed, plan.motion_latent_count, plan.overlap)
-    return Room(plan.continuation.head_drop, 1 if wanted.closes else 0, least, sees)
+    end = end_repeated(plan.end_frame_mode) if wanted.closes else 0
+    return Room(plan.continuation.head_drop, end, least, sees)
 
 
 def _for_the_next(rooms: list[Room]) -> list[Room]:

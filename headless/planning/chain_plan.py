@@ -19,7 +19,7 @@ from headless.planning.chain_checks import (
 )
 from headless.planning.chain_lengths import with_lengths
 from headless.planning.ledger import Ledger, refuse_adjustments
-from headless.planning.links import linked
+from headless.planning.links import end_repeated, linked
 from headless.planning.plan import Plan
 from headless.planning.seeds import segment_seed
 from headless.planning.size import Size
@@ -123,7 +123,7 @@ def _beyond_the_end(wanted: Wanted, plan: Plan) -> tuple[Adjustment, ...]:
 def _clip(params: GenerateParams, wanted: Wanted, plan: Plan, before: ChainClip | None) -> ChainClip:
     tail = wanted.params.end_tail_latents
     head = plan.continuation.head_drop
-    cut = frames_of_latents(tail) + (1 if wanted.closes else 0)
+    cut = frames_of_latents(tail) + (end_repeated(plan.end_frame_mode) if wanted.closes else 0)
     shown = plan.segments[0].num_frames - head - cut
     if shown < 1:
         raise BadParams(

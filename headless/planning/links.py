@@ -13,7 +13,7 @@ from headless.planning.images import handed_by, svi2pro_of
 from headless.planning.wanted import Wanted
 from headless.ports import ModelDefinition
 from wan2gp_patch.adjustment import Adjustment
-from wan2gp_patch.frames import Source
+from wan2gp_patch.frames import EndFrameMode, Source
 
 
 def linked(
@@ -28,6 +28,11 @@ def linked(
     if params.loop:
         found[-1] = _closing(found[-1], found[0], definition)
     return tuple(found)
+
+
+def end_repeated(end_frame_mode: str) -> int:
+    """How many frames at the end of a loop show its first one again; `extra_latent` drops that one anyway."""
+    return 0 if end_frame_mode == EndFrameMode.EXTRA_LATENT else 1
 
 
 def _handed(wanted: Wanted, params: GenerateParams, definition: ModelDefinition) -> Wanted:

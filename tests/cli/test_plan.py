@@ -177,7 +177,7 @@ def test_a_plan_of_images_names_each_that_does_not_fit(terminal: Terminal, tmp_p
     assert [entry["field"] for entry in plan["adjustments"]] == ["images[0]", "images[1]", "images[2]"]
     assert plan["images[1]"] == str(tmp_path / "b.png")
     assert [own["inputs"]["end_image"] for own in plan["segments"]] == ["images[1]", "images[2]", "images[0]"]
-    assert (plan["frames_out"], plan["loop"]) == (33 + 32 + 31, True)
+    assert (plan["frames_out"], plan["loop"]) == (33 + 32 + 32, True)
 
 
 def test_a_picture_of_a_queued_chain(terminal: Terminal, tmp_path: Path) -> None:

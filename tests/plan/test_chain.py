@@ -236,11 +236,22 @@ def test_seconds_of_a_segment(chain: ChainPlanner) -> None:
     assert adjusted(made) == {"segments[0].seconds": (2, 2.0625), "segments[2].seconds": (0.1, 0.25)}
 
 
-def test_a_loop_ends_with_its_first_picture(chain: ChainPlanner) -> None:
-    made = chain(start_image=S, num_frames=33, segments=[{}, {}], loop=True)
+@pytest.mark.parametrize(
+    ("mode", "cut"), [("extra_latent", 0), ("in_chunk", 1), ("slot", 1), ("repeat_4", 1)]
+)
+def test_a_loop_shows_its_first_picture_once(chain: ChainPlanner, mode: str, cut: int) -> None:
+    made = chain(start_image=S, num_frames=33, segments=[{}, {}], loop=True, end_frame_mode=mode)
     assert made.loop
     assert fields(made) == [{"start_image": "start_image"}, {"end_image": "start_image"}]
-    assert (made.clips[1].tail_frames, made.clips[1].shown_frames, made.frames_out) == (1, 31, 64)
+    assert (made.clips[1].tail_frames, made.clips[1].shown_frames, made.frames_out) == (
+        cut,
+        32 - cut,
+        65 - cut,
+    )
+    assert made.adjustments == ()
+
+
+def test_the_first_picture_of_a_loop(chain: ChainPlanner) -> None:
     by_anchor = chain(**SVI, anchor_image=A, num_frames=33, segments=[{}, {}], loop=True)
     assert by_anchor.clips[1].fields["end_image"] == "anchor_image"
     assert by_anchor.clips[1].plan.references["end_image"] == A
@@ -253,12 +264,11 @@ def test_images_in_a_loop_travel_back(chain: ChainPlanner) -> None:
     made = chain(images=[S, A, E], num_frames=33, loop=True)
     assert [clip.fields["end_image"] for clip in made.clips] == ["images[1]", "images[2]", "images[0]"]
     closed = chain(images=[S, A, S], num_frames=33, loop=True)
-    assert len(closed.clips) == 2
-    assert closed.frames_out == 33 + 32 - 1
+    assert (len(closed.clips), closed.frames_out) == (2, 33 + 32)
 
 
 def test_a_loop_in_seconds_has_two_clips(chain: ChainPlanner) -> None:
-    made = chain(start_image=S, num_frames=81, seconds=2, loop=True)
+    made = chain(start_image=S, num_frames=81, seconds=2, loop=True, end_frame_mode="in_chunk")
     assert (len(made.clips), made.frames_out, made.adjustments) == (2, 32, ())
 
 
@@ -273,7 +283,9 @@ def test_a_tail_is_made_and_cut(chain: ChainPlanner) -> None:
 
 
 def test_the_last_segment_of_a_loop_has_no_tail(chain: ChainPlanner) -> None:
-    made = chain(start_image=S, num_frames=33, segments=[{}, {}], loop=True, end_tail_latents=1)
+    made = chain(
+        start_image=S, num_frames=33, segments=[{}, {}], loop=True, end_tail_latents=1, end_frame_mode="slot"
+    )
     assert [clip.tail_latents for clip in made.clips] == [1, 0]
     assert [clip.tail_frames for clip in made.clips] == [4, 1]
     assert adjusted(made) == {"end_tail_latents": (1, 0)}

@@ -99,14 +99,15 @@ def test_lengths_are_those_of_the_arithmetic(chain: ChainPlanner, fields: dict[s
     made, segments, loop = chain(**fields), fields["segments"], fields["loop"]
     lengths = [segment["num_frames"] - (segment["num_frames"] - 1) % 4 for segment in segments]
     expected = [length - heads(fields, index) for index, length in enumerate(lengths)]
-    expected[-1] -= loop
+    cut = loop and fields["end_frame_mode"] != "extra_latent"
+    expected[-1] -= cut
     assert [clip.shown_frames for clip in made.clips] == expected
     assert made.duration_seconds == sum(expected) / 16
     for clip, length in zip(made.clips, lengths, strict=True):
         closes = loop and clip.index == len(segments) - 1
         tail = 0 if closes else fields["end_tail_latents"]
         assert frames_made(clip) == length + 4 * tail
-        assert (clip.tail_latents, clip.tail_frames) == (tail, 4 * tail + closes)
+        assert (clip.tail_latents, clip.tail_frames) == (tail, 4 * tail + (closes and cut))
         assert clip.plan.continuation.head_drop == clip.head_frames == heads(fields, clip.index)
         ends = "end_image" in clip.fields
         extra = ends and fields["end_frame_mode"] == "extra_latent"
@@ -146,7 +147,7 @@ def test_a_frame_lies_in_the_latent_that_decodes_to_it(frame: int) -> None:
     frames=st.none() | st.integers(29, 161),
     fps=st.sampled_from([None, 8, 24, 60]),
     svi=st.booleans(),
-    loop=st.booleans(),
+    loop=st.sampled_from([None, "extra_latent", "in_chunk"]),
     tail=st.integers(0, 1),
     overlap=st.none() | st.sampled_from([0, 4, 8]),
 )
@@ -156,18 +157,23 @@ def test_seconds_become_the_nearest_length(
     frames: int | None,
     fps: int | None,
     svi: bool,
-    loop: bool,
+    loop: str | None,
     tail: int,
     overlap: int | None,
 ) -> None:
-    fields: dict[str, Any] = {"seconds": seconds, "num_frames": frames, "fps": fps, "loop": loop}
-    fields |= {"end_tail_latents": tail, "start_image": START, "continuation": "pixels"}
+    fields: dict[str, Any] = {"seconds": seconds, "num_frames": frames, "fps": fps, "loop": loop is not None}
+    fields |= {
+        "end_frame_mode": loop,
+        "end_tail_latents": tail,
+        "start_image": START,
+        "continuation": "pixels",
+    }
     many = seconds * (fps or 16) > 180
     model = "wan_tiny_i2v_svi2pro" if svi else "wan_tiny_i2v"
     longest = {"max_frames": 169, "num_frames": 33}
     made = chain(model=model, settings=longest, overlap=overlap if many or loop else None, **fields)
     asked, shortest = seconds * made.first.fps, 20 * len(made.clips)
-    assert made.frames_out % 4 == (0 if loop else 1)
+    assert made.frames_out % 4 == (0 if loop == "in_chunk" else 1)
     assert abs(made.frames_out - asked) <= 2 + 1e-6 or made.frames_out <= shortest
     whole = frames or 33
     lengths = [frames_made(clip) - 4 * clip.tail_latents for clip in made.clips]

@@ -140,7 +140,9 @@ def test_the_text_of_a_chain_tells_every_segment(chain: ChainPlanner) -> None:
 
 
 def test_the_text_of_a_loop(chain: ChainPlanner) -> None:
-    text = chain_text(chain(start_image="https://h/a.png", num_frames=33, seconds=4, loop=True))
+    text = chain_text(
+        chain(start_image="https://h/a.png", num_frames=33, seconds=4, loop=True, end_frame_mode="slot")
+    )
     assert "64 frames, 4.00 s at 16 frames per second, in a loop" in text
     assert "the last 1 cut, which is the first of the video" in text
     assert 'prompt          "a cat"' in text
