@@ -60,17 +60,10 @@ def check_reroll(params: GenerateParams, clips: Sequence[ChainClip]) -> None:
 
 
 def report_idle(params: GenerateParams, wanted: Sequence[Wanted], ledger: Ledger) -> None:
-    """Write down what a task says of a chain that does nothing in this one.
-
-    Raises:
-        BadParams: an overlap without anything to overlap with.
-    """
+    """Write down what a task says of a chain that does nothing in this one."""
     continuing = {one.handed for one in wanted if one.handed is not Source.NOTHING}
     if params.overlap is not None and not continuing:
-        raise BadParams(
-            f"overlap is {params.overlap}, and the one clip continues nothing that it could overlap with: "
-            "leave overlap out, or give segments, extend_from or continue_from."
-        )
+        ledger.used("overlap", params.overlap, None, "the one clip continues nothing")
     if params.overlap is not None and continuing == {Source.LAST_FRAME}:
         ledger.used("overlap", params.overlap, None, "every clip goes on from the last frame alone")
     if len(wanted) == 1 and params.extend_from is None:

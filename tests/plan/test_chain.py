@@ -353,6 +353,7 @@ def test_a_reroll_makes_alternatives(chain: ChainPlanner) -> None:
         ({"end_frame_mode": "slot"}, {"end_frame_mode": ("slot", None)}),
         ({"segments": [{"end_frame_mode": "slot"}, {}]}, {"segments[0].end_frame_mode": ("slot", None)}),
         ({"continuation": "last_frame", "overlap": 5}, {"overlap": (5, None)}),
+        ({"segments": [{}], "overlap": 5}, {"overlap": (5, None)}),
         ({"segments": [{}], "continuation": "pixels"}, {"continuation": ("pixels", None)}),
         ({"color_lock_strength": 0.5}, {"color_lock_strength": (0.5, None)}),
         ({"segments": [{}], "color_lock": "previous"}, {"color_lock": ("previous", "off")}),

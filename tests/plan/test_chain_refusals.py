@@ -41,11 +41,6 @@ TWO: dict[str, Any] = {"segments": [{}, {}]}
             "overlap is 8, which is 2 latents, and motion_latent_count is 1: give one of them",
         ),
         (
-            {**SVI, "overlap": 4},
-            "overlap is 4, and the one clip continues nothing that it could overlap with",
-        ),
-        ({**SVI, "segments": [{}], "overlap": 4}, "continues nothing that it could overlap with"),
-        (
             {"start_image": S, **TWO, "continuation": "latents"},
             r"latents\", and segments\[1\] has no svi2pro",
         ),
