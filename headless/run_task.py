@@ -109,10 +109,14 @@ class TaskRun:
 
     def prepare(self) -> None:
         """Validate the parameters, fetch the inputs, plan."""
-        s, claim = self._services, self.claim
-        self._parsed = parse_task(claim.task_type, claim.params, claim.continued)
+        self._parsed = parse_task(self.claim.task_type, self.claim.params, self.claim.continued)
         self._params = self._parsed.params
         self._learn(parsed=self._parsed)
+        with self._parsed.told_as_sent():
+            self._prepare()
+
+    def _prepare(self) -> None:
+        s, claim = self._services, self.claim
         definition = s.planning.definition(self._params.model)
         self.listener.on_phase(Phase.FETCHING)
         fetcher = InputFetcher(s, claim, self._folder, self.listener.check)

@@ -72,9 +72,8 @@ def _translated(translate: Translate) -> Adapter:
 
     def adapter(params: Mapping[str, Json], continued: Continued | None) -> Parsed:
         told = translate(params, continued)
-        return Parsed(
-            validated(told.fields, told.named, told.problems), told.ignored_fields, told.adjustments
-        )
+        parsed = validated(told.fields, told.named, told.problems)
+        return Parsed(parsed, told.ignored_fields, told.adjustments, told.sources)
 
     return adapter
 

@@ -115,6 +115,21 @@ def test_a_predecessor_without_latents_is_continued_by_its_video(place: Place) -
     assert "it left no latents" in str(result["adjustments"])
 
 
+def test_what_is_refused_later_is_named_as_it_was_sent_as_well(place: Place) -> None:
+    picture, text = place.picture(), place.store(b"no picture")
+    clip: dict[str, Any] = {"prompt": "a cat", "model": MODEL, "image_url": picture, "video_length": 1001}
+    long = place.enqueue(clip, task_type="i2v")
+    wrong = place.enqueue({**clip, "video_length": 5, "image_end": [text]}, task_type="i2v")
+    missing = place.enqueue({**clip, "model": "no_such_model"}, task_type="i2v")
+    assert place.work() == 0
+    messages = [str(place.view(task).error_message) for task in (long, wrong, missing)]
+    assert messages[0].endswith("frames. (num_frames was sent as video_length)")
+    assert messages[1].startswith("end_image: expected a picture")
+    assert messages[1].endswith("(end_image was sent as image_end[0])")
+    assert "was sent as" not in messages[2]
+    assert place.view(wrong).error_class == "BAD_INPUT"
+
+
 def test_a_type_that_nobody_knows_is_never_run_as_another(place: Place) -> None:
     task = place.enqueue(segment(place, 0), task_type="travel_stitch")
     assert place.work() == 0
