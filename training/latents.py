@@ -19,8 +19,8 @@ from training.cases import Case, WholeClipEncoder, cases_of
 from training.vae_clip import ClipVae
 from training.world import SIZES, make_scene
 
-SHARDS: Final = 28
-SCENES: Final = 128
+SHARDS: Final = 24
+SCENES: Final = 64
 """Scenes of a shard."""
 FIRST_SEED: Final = 1_000_000
 LONG: Final = 8
@@ -63,7 +63,12 @@ def _packed(tensors: list[Tensor]) -> Tensor:
 
 
 def run(
-    out: Path, work: Path, *, part: tuple[int, int] = (0, 1), shards: int = SHARDS, scenes: int = SCENES
+    out: Path,
+    work: Path,
+    *,
+    part: tuple[int, int] = (0, 1),
+    shards: int = SHARDS,
+    scenes: int = SCENES,
 ) -> None:
     """Write the shards that do not exist yet; `part` (i, n): of every n shards the i-th."""
     folder = work / "latents"
@@ -85,6 +90,7 @@ def main() -> None:
     parser.add_argument("--part", default="0/1", help="i/n: this process makes the i-th of every n shards")
     options = parser.parse_args()
     first, every = options.part.split("/")
+    torch.set_num_threads(1)
     run(options.out, options.work, part=(int(first), int(every)))
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from training.loop import Plan, seeded, train
 from training.store import save_network
-from training.vae_clip import ClipVae, NormSilu, norm_silu
+from training.vae_clip import ClipVae, NormSilu, compiled_norm_silu, norm_silu
 from training.world import LENGTHS, SIZES, draw, make_scene
 
 CONFIG: Final = {"base_dim": 16, "z_dim": 16, "dim_mult": [1, 2, 4, 4], "num_res_blocks": 1}
@@ -145,7 +145,7 @@ def run(
     )
     vae.load_state_dict(average)
     vae.half().float()
-    save_network(out / "vae", vae, {**CONFIG, **statistics(clip_vae, 64)})
+    save_network(out / "vae", vae, {**CONFIG, **statistics(ClipVae(vae), 64)})
 
 
 def main() -> None:
@@ -156,9 +156,7 @@ def main() -> None:
     parser.add_argument("--stop-at", type=int)
     options = parser.parse_args()
     torch.set_num_threads(2)
-    torch._dynamo.config.recompile_limit = 64
-    fused: NormSilu = torch.compile(norm_silu, dynamic=True)
-    run(options.out, options.work, fused=fused, stop_at=options.stop_at)
+    run(options.out, options.work, fused=compiled_norm_silu(), stop_at=options.stop_at)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,13 @@ def norm_silu(rows: Tensor, gamma: Tensor) -> Tensor:
     return functional.silu(rows * inverse * gamma)
 
 
+def compiled_norm_silu() -> NormSilu:
+    """The same in one pass over memory; needs a C++ compiler."""
+    torch._dynamo.config.recompile_limit = 64
+    compiled: NormSilu = torch.compile(norm_silu, dynamic=True)
+    return compiled
+
+
 class ClipVae:
     """Encoder and decoder of one autoencoder, differentiable. Nothing is clamped or normalised."""
 
@@ -69,10 +76,24 @@ class ClipVae:
 
 def _causal(conv: Any, x: Tensor) -> Tensor:
     """A 3x3x3 convolution that looks back two frames; of a single frame only its last slice counts."""
+    if x.shape[2] > 1 and x.shape[0] == 1:
+        return _causal_by_frames(conv, x)
     if x.shape[2] > 1:
         late = functional.pad(x, (0, 0, 0, 0, 2, 0))
         return functional.conv3d(late, conv.weight, conv.bias, padding=(0, 1, 1))
     return functional.conv2d(x[:, :, 0], conv.weight[:, :, -1], conv.bias, padding=1).unsqueeze(2)
+
+
+def _causal_by_frames(conv: Any, x: Tensor) -> Tensor:
+    """The same for one clip, a flat convolution per slice: torch has no fast kernel for a batch of one."""
+    frames = functional.pad(x, (0, 0, 0, 0, 2, 0))[0].transpose(0, 1)
+    length = x.shape[2]
+    total = functional.conv2d(frames[2:], conv.weight[:, :, 2], conv.bias, padding=1)
+    for slice_ in (0, 1):
+        total = total + functional.conv2d(
+            frames[slice_ : slice_ + length], conv.weight[:, :, slice_], padding=1
+        )
+    return total.transpose(0, 1).unsqueeze(0)
 
 
 def _halved(block: Any, x: Tensor) -> Tensor:
