@@ -14,10 +14,14 @@ _START: Final = "Start with torchrun --standalone --nproc_per_node N worker.py .
 
 @dataclass(frozen=True)
 class RankPlace:
-    """Rank `rank` of `size`, counted from 0; without torchrun the only one. All of them are on this host."""
+    """Rank `rank` of `size`, counted from 0; without torchrun the only one. All of them are on this host.
+
+    `round` tells the ranks of one start from those that torchrun started before, and restarted.
+    """
 
     rank: int = 0
     size: int = 1
+    round: str = "0"
 
     @property
     def leads(self) -> bool:
@@ -49,4 +53,4 @@ def read_place(environ: Mapping[str, str]) -> RankPlace:
         raise UsageError(
             f"RANK is {rank}, LOCAL_RANK {local_rank} and WORLD_SIZE {size}: not ranks of one host. {_START}."
         )
-    return RankPlace(rank, size)
+    return RankPlace(rank, size, environ.get("TORCHELASTIC_RESTART_COUNT", "0"))

@@ -26,6 +26,21 @@ def listen_to_ranks(request: Callable[[], None]) -> None:
 
 
 @contextmanager
+def leaving_at_once() -> Iterator[None]:
+    """SIGTERM and SIGINT end this process, if it is its main thread that waits: it has begun nothing yet, and
+    handlers written in Python would not run before the wait is over."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in _STOPS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
 def signals_passed_on(leader: int) -> Iterator[None]:
     """SIGTERM and SIGINT of this process become `DRAIN` for rank 0's; this process goes on until let go.
 

@@ -17,6 +17,7 @@ from headless.engine.links import Group, Links
 from headless.engine.team import Leader
 from headless.errors import RankLost, UsageError
 from headless.rank_place import RankPlace
+from headless.rank_signals import leaving_at_once
 
 TORCH: Final[Any] = dist
 """Its stores and groups have no types."""
@@ -55,14 +56,8 @@ def joined(place: RankPlace, device: torch.device, answer: timedelta = ANSWER) -
     if device.type == "cuda":
         torch.cuda.set_device(device)
     try:
-        store = next(rendezvous("env://", place.rank, place.size, timeout=MEET))[0]
-        links = Links(
-            place.rank,
-            place.size,
-            idle=gloo_group(TORCH.PrefixStore("idle", store), place, IDLE),
-            talk=gloo_group(TORCH.PrefixStore("talk", store), place, answer),
-            data=_data_group(TORCH.PrefixStore("data", store), place, device, answer),
-        )
+        with leaving_at_once():
+            links = _linked(place, device, answer)
     except ValueError as error:
         raise UsageError(f"The ranks cannot meet: {error}. Start them with torchrun.") from error
     except RuntimeError as error:
@@ -72,6 +67,18 @@ def joined(place: RankPlace, device: torch.device, answer: timedelta = ANSWER) -
         yield links
     finally:
         _part(links)
+
+
+def _linked(place: RankPlace, device: torch.device, answer: timedelta) -> Links:
+    meeting = next(rendezvous("env://", place.rank, place.size, timeout=MEET))[0]
+    store = TORCH.PrefixStore(f"headless/{place.round}", meeting)
+    return Links(
+        place.rank,
+        place.size,
+        idle=gloo_group(TORCH.PrefixStore("idle", store), place, IDLE),
+        talk=gloo_group(TORCH.PrefixStore("talk", store), place, answer),
+        data=_data_group(TORCH.PrefixStore("data", store), place, device, answer),
+    )
 
 
 @contextmanager

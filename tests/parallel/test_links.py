@@ -141,6 +141,17 @@ def test_ranks_meet_where_torchrun_says(meeting_point: object) -> None:
     assert on_every_rank(2, join) == [2, "cpu"]
 
 
+def test_ranks_that_torchrun_restarts_do_not_meet_those_before(meeting_point: object) -> None:
+    """They meet in the same store, where the addresses of the dead still stand."""
+    for start in ("0", "1"):
+
+        def join(rank: int, start: str = start) -> list[Any]:
+            with joined(RankPlace(rank, 2, start), CPU) as links:
+                return links.compare({"start": start})
+
+        assert on_every_rank(2, join) == [[{"start": start}] * 2] * 2
+
+
 def test_without_a_place_to_meet_the_user_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MASTER_ADDR", raising=False)
     refused = pytest.raises(UsageError, match=r"cannot meet.*MASTER_ADDR.*Start them with torchrun")

@@ -26,6 +26,7 @@ def test_torchruns_variables_are_read() -> None:
     assert read_place(TORCHRUN) == RankPlace(1, 2)
     assert not read_place(TORCHRUN).leads
     assert worker_settings(LOCAL, TORCHRUN).place == RankPlace(1, 2)
+    assert read_place(TORCHRUN | {"TORCHELASTIC_RESTART_COUNT": "3"}) == RankPlace(1, 2, "3")
 
 
 @pytest.mark.parametrize(

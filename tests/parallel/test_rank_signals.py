@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from queue import SimpleQueue
 from subprocess import Popen
 
 import pytest
 
-from headless.rank_signals import DRAIN, listen_to_ranks, signals_passed_on
+from headless.rank_signals import DRAIN, leaving_at_once, listen_to_ranks, signals_passed_on
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -23,6 +24,26 @@ def test_a_signal_of_this_rank_reaches_rank_0(number: signal.Signals) -> None:
             asked.get(timeout=60)
         assert signal.getsignal(number) is not before
     assert signal.getsignal(number) is before
+
+
+def test_who_waits_for_the_others_to_come_leaves_at_once() -> None:
+    def handlers() -> list[object]:
+        return [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+
+    before = handlers()
+    with leaving_at_once():
+        assert handlers() == [signal.SIG_DFL, signal.SIG_DFL]
+    assert handlers() == before
+    seen: list[list[object]] = []
+
+    def elsewhere() -> None:
+        with leaving_at_once():
+            seen.append(handlers())
+
+    thread = threading.Thread(target=elsewhere)
+    thread.start()
+    thread.join()
+    assert seen == [before]
 
 
 def test_other_signals_are_not_passed_on() -> None:
