@@ -3,45 +3,22 @@
 from __future__ import annotations
 
 import contextvars
-import hashlib
-import json
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from types import TracebackType
 
 import structlog
 
-from headless.errors import HeadlessError
-from headless.inputs import Inputs
-from headless.plan import Plan, plan_json
-from headless.ports import Engine, Storage, TaskQueue
-from headless.request import SegmentInputs
+from headless.errors import BadInput, HeadlessError, Unsafe
+from headless.keys import segment_key
+from headless.ports import Storage, TaskQueue
 from headless.task import Claim
 
 MAX_BYTES = 2_000_000_000
+_NOT_FETCHED = "the checkpoint cannot be fetched; starting over"
 
 log = structlog.get_logger(__name__)
-
-
-def input_hash(
-    plan: Plan, inputs: Inputs, segment: SegmentInputs, loras: Sequence[str], engine: Engine
-) -> str:
-    """SHA-256 over everything that decides the latents: parameters, input files, model, LoRAs, versions.
-
-    `loras`: the fingerprints of the segment's LoRA files. They were read beside the engine's work.
-    """
-    told = {
-        "plan": plan_json(plan),
-        "inputs": inputs.hashes(),
-        "model": engine.model_def,
-        "loras": [
-            (lora.name, known, lora.strengths) for lora, known in zip(segment.loras, loras, strict=True)
-        ],
-        "versions": engine.versions(),
-    }
-    text = json.dumps(told, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 class Checkpoints:
@@ -53,6 +30,7 @@ class Checkpoints:
         self._claim = claim
         self._folder = folder
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+        self._pending: list[Future[None]] = []
 
     def __enter__(self) -> Checkpoints:
         self._pool.submit(lambda: None)  # The thread starts now, and not while the engine waits.
@@ -63,38 +41,76 @@ class Checkpoints:
     ) -> None:
         self._pool.shutdown(wait=True)
 
-    def find(self, index: int, digest: str) -> Path | None:
-        """The latents of segment `index`, if an earlier attempt with the same inputs left them."""
-        found = next((c for c in self._claim.checkpoints if c.index == index), None)
-        if found is None:
-            return None
-        if found.input_hash != digest:
+    def settle(self, seconds: float) -> None:
+        """Wait until what was recorded is with storage and queue, but no longer than `seconds`."""
+        wait(self._pending, timeout=max(0.0, seconds))
+
+    def find(self, index: int | None, digest: str, *, shared: bool = False) -> Path | None:
+        """The latents of segment `index`, if an earlier attempt with the same inputs left them.
+
+        `shared`: or any task of the same owner. No `index`: only such.
+        """
+        kept = next((c for c in self._claim.checkpoints if c.index == index), None)
+        if kept is not None and kept.input_hash == digest:
+            return self._fetch(index, digest, kept.object_key, expected=True)
+        if kept is not None:
             log.info("the checkpoint has other inputs; starting over", segment=index)
+        if not shared:
             return None
-        path = self._folder / f"resumed-{index}-{digest[:12]}.safetensors"
+        return self._fetch(index, digest, segment_key(self._claim.owner, digest), expected=False)
+
+    def record(
+        self, index: int | None, digest: str, save: Callable[[Path], None], *, shared: bool = False
+    ) -> None:
+        """Save the latents and bring them to storage and queue, beside the work: `save` runs in another
+        thread, once, before this attempt is left.
+
+        `shared`: where other tasks of the owner find them. No `index`: the queue need not know.
+        """
+        context = contextvars.copy_context()
+        self._pending.append(
+            self._pool.submit(context.run, self._publish, index, digest, save, shared=shared)
+        )
+
+    def _fetch(self, index: int | None, digest: str, key: str, *, expected: bool) -> Path | None:
+        path = self._folder / f"resumed-{digest[:12]}.safetensors"
         try:
-            self._storage.fetch(found.object_key, path, MAX_BYTES)
+            self._storage.fetch(key, path, MAX_BYTES)
+        except BadInput as error:
+            if expected:
+                log.warning(_NOT_FETCHED, segment=index, error=error.message)
+            return None
         except HeadlessError as error:
-            log.warning("the checkpoint cannot be fetched; starting over", segment=index, error=error.message)
+            log.warning(_NOT_FETCHED, segment=index, error=error.message)
             return None
         log.info("resuming after the sampling", segment=index)
         return path
 
-    def record(self, index: int, digest: str, save: Callable[[Path], None]) -> None:
-        """Save the latents and bring them to storage and queue, beside the work: `save` runs in another
-        thread, once, before this attempt is left."""
-        context = contextvars.copy_context()
-        self._pool.submit(context.run, self._publish, index, digest, save)
-
-    def _publish(self, index: int, digest: str, save: Callable[[Path], None]) -> None:
+    def _publish(self, index: int | None, digest: str, save: Callable[[Path], None], *, shared: bool) -> None:
         claim = self._claim
-        path = self._folder / f"checkpoint-{index}-{digest[:12]}.safetensors"
-        key = f"{claim.output_prefix}/{path.name}"
+        place = "" if index is None else f"{index}-"
+        path = self._folder / f"checkpoint-{place}{digest[:12]}.safetensors"
         try:
             save(path)
-            self._storage.put(key, path, "application/octet-stream")
-            self._queue.checkpoint(claim.task_id, claim.attempt, index, digest, key)
+            key = self._put(path, segment_key(claim.owner, digest) if shared else None)
+            if index is not None:
+                self._queue.checkpoint(claim.task_id, claim.attempt, index, digest, key)
         except (HeadlessError, OSError) as error:
             log.warning("checkpoint not kept", segment=index, error=str(error))
         except Exception as error:
             log.error("checkpoint not kept", segment=index, exc_info=error)
+        finally:
+            path.unlink(missing_ok=True)
+
+    def _put(self, path: Path, shared: str | None) -> str:
+        """Where the latents lie now. Another device's may lie where others would find ours: they stay."""
+        own = f"{self._claim.output_prefix}/{path.name}"
+        for key in (own,) if shared is None else (shared, own):
+            try:
+                self._storage.put(key, path, "application/octet-stream")
+            except Unsafe:
+                if key == own:
+                    raise
+            else:
+                return key
+        return own

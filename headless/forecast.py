@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from headless.planning.plan import Plan
 from headless.segment import SegmentRequest
 from headless.task import Phase
 
@@ -37,6 +38,13 @@ class Forecast:
         self._model = request.model
         self._per_step = sampling / (_pixels(request) * request.steps)
         self._per_decoded = timings.get(Phase.DECODING.value, 0.0) / _pixels(request)
+
+    def seconds(self, plan: Plan) -> float:
+        """What the engine will take for the clip of a plan; infinite: unknown."""
+        if plan.model != self._model:
+            return math.inf
+        pixels = plan.width * plan.height * plan.num_frames
+        return pixels * (self._per_step * plan.steps + self._per_decoded)
 
     def expect(self, request: SegmentRequest) -> Expected:
         """What a clip will take from now on."""

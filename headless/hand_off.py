@@ -20,7 +20,12 @@ class HandOff:
     frames: tuple[Picture, ...] = ()
 
     def into(self, clip: ChainClip, request: SegmentRequest) -> SegmentRequest:
-        """The request of a clip that goes on from here, in the way that its plan names."""
+        """The request of a clip that goes on from here, in the way that its plan names.
+
+        The first clip of a task has what it goes on from among its inputs, unless that is a last frame.
+        """
+        if clip.index == 0 and clip.continues is not Source.LAST_FRAME:
+            return request
         match clip.continues:
             case Source.LATENTS:
                 return replace(request, previous_latents=self.latents)

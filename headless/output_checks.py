@@ -82,8 +82,12 @@ class OutputChecks:
     def meter(self, generation: Generation) -> ClipMeter:
         """What is to be offered every frame of a generation, the head too."""
         head = generation.num_frames - generation.new_frames
-        anchor = self._pictures.get("anchor_image", self._pictures.get("start_image"))
-        return ClipMeter(self._limits, head, anchor if self._plan.svi2pro else None)
+        return ClipMeter(self._limits, head, self.anchor if self._plan.svi2pro else None)
+
+    @property
+    def anchor(self) -> Picture | None:
+        """How things should look: the anchor, else the start image."""
+        return self._pictures.get("anchor_image", self._pictures.get("start_image"))
 
     def judge(self, seed: int, kept: KeptFrames, generation: Generation, meter: ClipMeter) -> None:
         """Raise `ClipRefused` if the checks are on and one of them fails."""

@@ -38,6 +38,7 @@ class Previews:
         self._step = 0
         self._again = ""
         self._closed = threading.Event()
+        self._retired = False
 
     def __enter__(self) -> Previews:
         self._pool.submit(lambda: None)  # The thread starts now, and not while the engine waits.
@@ -49,6 +50,10 @@ class Previews:
         self._closed.set()
         self._pool.shutdown(wait=True, cancel_futures=True)
 
+    def retire(self) -> None:
+        """Take no further preview: there is something better to show."""
+        self._retired = True
+
     def offer(self, step: int, picture: Callable[[], Picture]) -> None:
         """Take a preview of step `step` if one is due; `picture()` is called only then.
 
@@ -58,7 +63,7 @@ class Previews:
             self._again = "again-"
         self._step = step
         now = self._clock.monotonic()
-        if now < self._next_at or (self._pending is not None and not self._pending.done()):
+        if self._retired or now < self._next_at or (self._pending is not None and not self._pending.done()):
             return
         self._next_at = now + SECONDS_BETWEEN_PREVIEWS
         context = contextvars.copy_context()
@@ -78,5 +83,5 @@ class Previews:
             return
         finally:
             path.unlink(missing_ok=True)
-        if not self._closed.is_set():
+        if not self._closed.is_set() and not self._retired:
             self._shown(key)

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from headless.errors import BadOutput
 from headless.job_listener import JobListener
 from headless.media.contact_sheet import Labelled, write_contact_sheet
 from headless.media.stills import write_poster
 from headless.media.whole_file import remove_parts, whole_file
 from headless.ports import Storage, StoredObject
-from headless.segment import Generation, Picture
+from headless.segment import Picture
 from headless.task import Phase
 
 VIDEO_FILE = "video.mp4"
@@ -58,30 +56,6 @@ class KeptFrames:
         return self.pictures[self.total - 1]
 
 
-def write_frames(
-    generation: Generation,
-    write: Callable[[Picture], None],
-    listener: JobListener,
-    measure: Callable[[Picture], None] = lambda _: None,
-) -> KeptFrames:
-    """Hand the new frames of a clip to the encoder, all to the meter. `BadOutput` for a wrong number."""
-    head = generation.num_frames - generation.new_frames
-    kept = KeptFrames(generation.new_frames)
-    count = 0
-    for picture in generation.frames:
-        measure(picture)
-        if count >= head:
-            write(picture)
-            kept.offer(count - head, picture)
-        count += 1
-        listener.on_share(min(count, generation.num_frames), generation.num_frames)
-    if count != generation.num_frames:
-        raise BadOutput(
-            f"The engine decoded {count} frames instead of {generation.num_frames}. Please report this."
-        )
-    return kept
-
-
 def write_stills(kept: KeptFrames, given: dict[str, Picture], title: str, folder: Path) -> None:
     """Poster and contact sheet into `folder`."""
     write_poster(kept.pictures[kept.total // 2], folder / POSTER_FILE)
@@ -90,6 +64,18 @@ def write_stills(kept: KeptFrames, given: dict[str, Picture], title: str, folder
         label = Labelled(name.replace("_", " "), picture, given=True)
         cells.insert(len(cells) if name == "end_image" else 0, label)
     write_contact_sheet(cells, folder / CONTACT_SHEET_FILE, title=title)
+
+
+def alternative_file(segment: int, seed: int) -> str:
+    """The file name of another clip for a segment."""
+    return f"alternative-{segment}-{seed}.mp4"
+
+
+def published_files(folder: Path) -> list[tuple[str, str, str]]:
+    """What a finished task has: names, file names, and types."""
+    usual = [(name, file, kind) for name, (file, kind) in _FILES.items() if (folder / file).exists()]
+    others = sorted(path.name for path in folder.glob("alternative-*.mp4"))
+    return [*usual, *((file.removesuffix(".mp4"), file, "video/mp4") for file in others)]
 
 
 class Publisher:
@@ -104,9 +90,7 @@ class Publisher:
 
     def upload(self) -> dict[str, Any]:
         """Upload every file that is there; name -> key, sha256, size. Raises `StorageUnavailable`."""
-        present = [
-            (name, file, kind) for name, (file, kind) in _FILES.items() if (self._folder / file).exists()
-        ]
+        present = published_files(self._folder)
         self._listener.on_phase(Phase.UPLOADING)
         for done, (name, file, kind) in enumerate(present, 1):
             self._stored[name] = self._storage.put(f"{self._prefix}/{file}", self._folder / file, kind)
@@ -126,7 +110,7 @@ class Publisher:
         """Leave the files in `folder` as `<task>.mp4`, `<task>.poster.webp` and so on, the result last."""
         remove_parts(folder, task_id)
         local = json.loads(json.dumps(result))
-        for name, (file, _) in _FILES.items():
+        for name, file, _ in published_files(self._folder):
             if name in local["files"]:
                 suffix = Path(file).suffix
                 target = f"{task_id}{suffix}" if name == "video" else f"{task_id}.{name}{suffix}"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from headless.segment import LoraUse, SegmentRequest
 
@@ -52,7 +53,7 @@ def segment_digest(request: SegmentRequest, made_with: MadeWith) -> str:
     return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def picture_hashes(pictures: Iterable[np.ndarray[Any, Any] | None]) -> dict[int, str]:
+def picture_hashes(pictures: Iterable[npt.NDArray[Any] | None]) -> dict[int, str]:
     """The hashes of arrays, by `id`. Keep the arrays."""
     return {id(one): _of_array(one) for one in pictures if one is not None}
 
@@ -78,7 +79,7 @@ def _told(value: object, made_with: MadeWith) -> object:
     return value
 
 
-def _of_array(array: np.ndarray[Any, Any]) -> str:
+def _of_array(array: npt.NDArray[Any]) -> str:
     digest = hashlib.sha256(f"{array.dtype} {array.shape}".encode())
     digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()

@@ -7,6 +7,7 @@ same request.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from copy import deepcopy
@@ -73,6 +74,7 @@ class FakeEngine:
         svi = bool(self._model_def.get("svi2pro", False))
         head = _continuation(request, svi).head_drop
         first = _first_number(request, head)
+        last = first + request.num_frames - 1
         spoiler = Spoiler(faults, request.seed)
         return Generation(
             width=request.width,
@@ -83,10 +85,8 @@ class FakeEngine:
             end_frame_mode=_mode(request, svi).value,
             details=self._details(request),
             not_finite=lambda: spoiler.not_finite,
-            save_handoff=lambda path: _save_handoff(
-                path, first + request.num_frames - 1 - FRAMES_PER_LATENT * request.end_tail_latents
-            ),
-            save_sampled=lambda path: _save_handoff(path, first + request.num_frames - 1),
+            save_handoff=partial(_save, request, last - FRAMES_PER_LATENT * request.end_tail_latents),
+            save_sampled=partial(_save, request, last),
         )
 
     def _details(self, request: SegmentRequest) -> dict[str, Any]:
@@ -155,5 +155,8 @@ def _frames(
     yield from spoiler.spoilt(numbered_clip(request, first, continues), request.num_frames)
 
 
-def _save_handoff(path: Path, last_number: int) -> None:
-    path.write_text(json.dumps({"last_number": last_number}), encoding="utf-8")
+def _save(request: SegmentRequest, last_number: int, path: Path) -> None:
+    """The stand-in for latents: as theirs, its bytes depend on what the clip was made from."""
+    before = b"" if request.previous_latents is None else request.previous_latents.read_bytes()
+    made_of = hashlib.sha256(f"{request.prompt} {request.seed} ".encode() + before).hexdigest()
+    path.write_text(json.dumps({"last_number": last_number, "made_of": made_of}), encoding="utf-8")

@@ -134,7 +134,8 @@ def test_a_text_where_a_video_should_be_names_its_field(tmp_path: Path) -> None:
 def test_latents_of_a_task_go_to_the_engine_as_a_file(tmp_path: Path) -> None:
     task = "00000000-0000-4000-8000-000000000001"
     plan = planned(continue_from=task, svi2pro=True, num_frames=17)
-    given = Inputs(pictures={"start_image": PICTURE}, latents={"continue_from": InputFile(tmp_path / "l", "0" * 64)})
+    latents = {"continue_from": InputFile(tmp_path / "l", "0" * 64)}
+    given = Inputs(pictures={"start_image": PICTURE}, latents=latents)
     request = build_request(plan, segment_inputs(plan, given, ()), tmp_path / "sampled")
     assert request.previous_latents == tmp_path / "l"
     assert request.sampled_latents == tmp_path / "sampled"

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import pytest
 
-from headless.adapters.fake_engine import FakeEngine
-from headless.checkpoints import input_hash
-from headless.clock import SystemClock
 from headless.engine.wan import WanEngine
 from headless.fingerprint import fingerprint
-from headless.inputs import Inputs
 from headless.job_listener import SilentListener
-from headless.plan import Plan
-from headless.request import SegmentInputs
 from headless.run_task import seed_of
 from headless.segment import LoraUse, SegmentRequest
+from headless.segment_digest import MadeWith, segment_digest
 from headless.task import Capability
 from headless.wiring import SHIPPED_CONFIGS, SHIPPED_MODELS
 from models.registry import load_models_def
@@ -71,7 +66,7 @@ def test_the_engine_decodes_a_checkpoint_to_the_same_frames(tmp_path: Path, mode
 def test_a_damaged_checkpoint_costs_time_and_not_the_task(
     place: Place, monkeypatch: pytest.MonkeyPatch, damaged: bytes
 ) -> None:
-    monkeypatch.setattr("headless.run_task.input_hash", lambda *_: "the same inputs")
+    monkeypatch.setattr("headless.clip_run.segment_digest", lambda *_: "the same inputs")
     task = place.enqueue(place.job())
     (place.scratch / "latents").write_bytes(damaged)
     with place.queue() as queue:
@@ -88,16 +83,14 @@ def test_a_damaged_checkpoint_costs_time_and_not_the_task(
     assert left.startswith(f"outputs/local/{task}/2/")
 
 
-def test_a_lora_of_the_same_size_is_another_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lora_of_the_same_size_is_another_input(tmp_path: Path) -> None:
     """A LoRA that was trained again has the size of the one before."""
     path = tmp_path / "style.safetensors"
-    segment = SegmentInputs(loras=(LoraUse("style", path, ((1.0,),)),))
-    monkeypatch.setattr("headless.checkpoints.plan_json", lambda plan: {})
-    engine = FakeEngine(load_models_def(SHIPPED_CONFIGS), SystemClock())
+    request = replace(_request(None), loras=(LoraUse("style", path, ((1.0,),)),))
     seen = set()
     for content in (b"first", b"other", b"first"):
         path.write_bytes(content)
-        seen.add(input_hash(cast("Plan", None), Inputs(), segment, [fingerprint(path)], engine))
+        seen.add(segment_digest(request, MadeWith({}, {}, {}, {path: fingerprint(path)}, {})))
     assert len(seen) == 2
 
 
