@@ -43,6 +43,8 @@ STAGES: Final = (
     Stage(steps=400, batch=4, frames=(17,), crop=32),
     Stage(steps=400, batch=2, frames=LENGTHS, crop=None),
 )
+REFINING: Final = (Stage(steps=600, batch=2, frames=LENGTHS, crop=None),)
+"""A second run from where the first ended, with a learning rate of its own."""
 
 
 def plan_of(stages: tuple[Stage, ...]) -> Plan:
@@ -66,8 +68,8 @@ def new_vae() -> AutoencoderKLWan:
         return vae
 
 
-def batch_of(stages: tuple[Stage, ...], step: int) -> Tensor:
-    """The clips of a step, [b, 3, t, H, W]."""
+def batch_of(stages: tuple[Stage, ...], step: int, earlier: int = 0) -> Tensor:
+    """The clips of a step, [b, 3, t, H, W]. After `earlier` steps of other runs the scenes are new ones."""
     before = 0
     for stage in stages:
         if step < before + stage.steps:
@@ -76,7 +78,7 @@ def batch_of(stages: tuple[Stage, ...], step: int) -> Tensor:
     frames = stage.frames[step % len(stage.frames)]
     height, width = SIZES[step // 2 % len(SIZES)]
     count = max(1, stage.batch * min(stage.frames) // frames)
-    clips = [_clip(step * 64 + i, frames, height, width, stage.crop) for i in range(count)]
+    clips = [_clip((earlier + step) * 64 + i, frames, height, width, stage.crop) for i in range(count)]
     if frames > 1 and step % GAPS == 0:
         clips[0][:, 1:-1] = 0.0
     return torch.stack(clips)
@@ -127,7 +129,7 @@ def statistics(vae: ClipVae, clips: int) -> dict[str, list[float]]:
 def run(
     out: Path,
     work: Path,
-    stages: tuple[Stage, ...] = STAGES,
+    runs: tuple[tuple[Stage, ...], ...] = (STAGES, REFINING),
     *,
     fused: NormSilu = norm_silu,
     stop_at: int | None = None,
@@ -136,14 +138,19 @@ def run(
     vae = new_vae()
     clip_vae = ClipVae(vae, fused)
     parameters = dict(vae.named_parameters())
-    average = train(
-        parameters,
-        lambda step: loss_of(clip_vae, batch_of(stages, step), step),
-        plan_of(stages),
-        work / "vae.pt",
-        stop_at=stop_at,
-    )
-    vae.load_state_dict(average)
+    before = 0
+    for number, stages in enumerate(runs):
+        average = train(
+            parameters,
+            lambda step, stages=stages, before=before: loss_of(
+                clip_vae, batch_of(stages, step, before), before + step
+            ),
+            plan_of(stages),
+            work / f"vae_{number}.pt",
+            stop_at=stop_at,
+        )
+        vae.load_state_dict(average)
+        before += plan_of(stages).steps
     vae.half().float()
     save_network(out / "vae", vae, {**CONFIG, **statistics(ClipVae(vae), 64)})
 
