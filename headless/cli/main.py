@@ -10,13 +10,26 @@ from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
 from headless import __version__
-from headless.cli import cancel, doctor, health, list_tasks, lora, models, plan, retry, status, submit
+from headless.cli import (
+    cancel,
+    diff,
+    doctor,
+    health,
+    list_tasks,
+    lora,
+    models,
+    plan,
+    replay,
+    retry,
+    status,
+    submit,
+)
 from headless.cli.exit_codes import BAD_USE, CANCELLED, DONE, FAILED
 from headless.errors import BadInput, BadParams, HeadlessError, Unsafe, UsageError
 from headless.logs import without_tokens
 from headless.settings import make_parser
 
-_COMMANDS = (submit, status, list_tasks, cancel, retry, plan, lora, models, doctor, health)
+_COMMANDS = (submit, status, list_tasks, cancel, retry, plan, replay, diff, lora, models, doctor, health)
 
 _EPILOG = """\
 A queue is either a folder (--local DIR) or a Supabase project (--supabase-url URL with a token). A worker
