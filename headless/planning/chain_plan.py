@@ -107,7 +107,8 @@ def _planned(wanted: Wanted, known: _Known, first: Plan | None) -> Plan:
             clip, known.definition, seed_source=lambda: seed, image_sizes=sizes, handed=wanted.handed
         )
     except BadParams as error:
-        raise BadParams(f"{wanted.called}: {error.message}" if wanted.called else error.message) from error
+        message = error.message.replace("continue_from", wanted.name("continue_from"))
+        raise BadParams(f"{wanted.called}: {message}" if wanted.called else message) from error
     return replace(plan, adjustments=(*wanted.noted, *plan.adjustments, *_beyond_the_end(wanted, plan)))
 
 
@@ -125,11 +126,6 @@ def _clip(params: GenerateParams, wanted: Wanted, plan: Plan, before: ChainClip 
     head = plan.continuation.head_drop
     cut = frames_of_latents(tail) + (end_repeated(plan.end_frame_mode) if wanted.closes else 0)
     shown = plan.segments[0].num_frames - head - cut
-    if shown < 1:
-        raise BadParams(
-            f"{wanted.called} has {plan.num_frames} frames, of which {head + cut} are cut: nothing of it "
-            "is shown. Give a longer segment."
-        )
     return ChainClip(
         index=wanted.index,
         plan=plan,

@@ -130,11 +130,6 @@ def _check_sources(params: GenerateParams, svi: bool, handed: Source) -> None:
         raise BadParams(f"{asked}, which needs to know how things look: give start_image or anchor_image.")
     if svi or handed is not Source.LATENTS:
         return
-    if params.continue_from is None:
-        raise BadParams(
-            'continuation is "latents", which only svi2pro can do: give svi2pro true, or the continuation '
-            '"pixels" or "last_frame".'
-        )
     raise BadParams(
         f"continue_from is the task {params.continue_from}, but only svi2pro continues from the latents "
         "of a task: give svi2pro true, or the task's video."

@@ -197,9 +197,8 @@ class _Strip:
         for slot in slots(self.clip):
             middle = (self._x(slot.first) + self._x(slot.last + 1)) / 2
             left = self._caption(slot, middle, left) + 16
-        prompt = _shortened(show(self.clip.plan.prompt), 900)
         top = self._bar + _FRAMES + _LATENTS + 16
-        self.draw.text((_MARGIN + _LABELS, top), prompt, _FAINT, _font(16))
+        self.draw.text((_MARGIN + _LABELS, top), show(self.clip.plan.prompt), _FAINT, _font(16))
 
     def _caption(self, slot: Slot, middle: float, left: float) -> float:
         """Thumbnail, name and a line to the place; where it ends."""
@@ -245,10 +244,3 @@ def _latents(slot: Slot) -> tuple[int, int]:
 
 def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)
-
-
-def _shortened(text: str, width: float) -> str:
-    font = _font(16)
-    while text and font.getlength(text) > width:
-        text = text[: -max(2, len(text) // 20)].rstrip(" .…") + "…"
-    return text

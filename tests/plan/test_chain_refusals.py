@@ -56,6 +56,10 @@ TWO: dict[str, Any] = {"segments": [{}, {}]}
             {"images": [S, A, E], "model": "wan_tiny_i2v_svi2pro", "end_frame_mode": "repeat_4"},
             r'the segment from images\[1\]: end_frame_mode is "repeat_4", which works in pixels',
         ),
+        (
+            {**SVI, "extend_from": TASK, "end_image": E, "end_frame_mode": "in_chunk"},
+            "which works in pixels, and extend_from is a task, which hands over latents",
+        ),
         ({"segments": [{}, {}], "loop": True}, "there is no picture of the first frame .* give start_image"),
         (
             {**SVI, "anchor_image": A, "segments": [{}, {"end_image": S}], "loop": True},
