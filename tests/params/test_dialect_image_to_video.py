@@ -55,6 +55,20 @@ def test_the_task_type_says_the_model_unless_the_task_does(task_type: str, model
     assert clip(task_type, model="i2v_14B").params.model == "i2v_480p"
 
 
+def test_a_model_type_is_a_model_or_a_kind() -> None:
+    assert clip(model_type="i2v_720p").params.model == "i2v_720p"
+    assert clip(model_type="i2v").params.model == "i2v_2_2"
+    assert clip(model="i2v_720p", model_type="i2v_480p").ignored_fields == ("model_type",)
+    assert clip(model_type="i2v", seed=1).ignored_fields == ()
+    assert 'model_type is "vace": give "i2v", the only kind' in refused(model_type="vace")
+
+
+def test_a_clip_begins_with_an_image_or_another_clip() -> None:
+    assert "image_start is null: give the image that the clip begins with." in refused(image_start=None)
+    assert clip(image_start=None, video_source="https://example.org/v.mp4").params.start_image is None
+    assert clip(image_start=None, image_refs=[A], use_svi=True).params.anchor_image == A
+
+
 def test_every_model_that_a_dialect_names_is_shipped() -> None:
     registry = open_registry(ModelFolders(None))
     for model in ("i2v_480p", "i2v_2_2", *SVI_MODELS, *SVI_MODELS.values(), *DISTILLED):

@@ -186,6 +186,13 @@ def test_details_are_not_required_where_the_segment_says_everything() -> None:
     assert (parsed.params.start_image, parsed.params.end_image) == (A, B)
 
 
+def test_details_of_another_task_are_not_looked_up() -> None:
+    assert refused(0, orchestrator_details=None) == (
+        "start_image_url is null: give the image that segment 0 begins with; details are read from this task "
+        "alone."
+    )
+
+
 def test_a_segment_made_again_takes_what_the_form_says() -> None:
     parsed = again()
     params = parsed.params

@@ -29,6 +29,8 @@ MODEL_NAMES: Final[Mapping[str, str]] = MappingProxyType({"i2v_14B": "i2v_480p"}
 """The same weights under another name -> the id of their model definition here."""
 DETAILS: Final = ("orchestrator_details", "full_orchestrator_payload")
 IMAGES: Final = "input_image_paths_resolved"
+KINDS: Final = ("i2v", "vace")
+"""What `model_type` says where it names no model: how the clip is conditioned."""
 BLANK_PROMPT: Final = "natural motion"
 """Stands for a prompt that says nothing, which these frontends send and ours refuses."""
 _SIZE: Final = re.compile(r"(\d{1,6})\s*[xX×*]\s*(\d{1,6})", re.ASCII)
@@ -45,12 +47,33 @@ def take_common(draft: Draft, payload: Payload) -> None:
 def take_model(draft: Draft, payload: Payload, default: str | None = None) -> None:
     """Which model; `default` where the task type says it."""
     draft.expect("model", "model_name")
-    sent = payload.first("model", "model_name")
+    sent = payload.first("model", "model_name") or _model_type(payload)
     if sent is not None:
         known = MODEL_NAMES.get(sent.value, sent.value) if isinstance(sent.value, str) else sent.value
         draft.put("model", known, sent.name)
     elif default is not None:
         draft.put("model", default, "model_name")
+
+
+def _model_type(payload: Payload) -> Sent | None:
+    """A model's id; some frontends send the kind of conditioning under the same name."""
+    sent = payload.first("model_type")
+    return None if sent is None or sent.value in KINDS else sent
+
+
+def require_kind(draft: Draft, payload: Payload) -> None:
+    """Clips are made from images here; a task for the other kind is not run as this one."""
+    sent = payload.first("model_type")
+    if sent is not None and sent.value == "vace":
+        payload.wrong(sent, '"i2v", the only kind that this worker makes')
+    elif sent is not None and sent.value not in ("i2v", draft.fields.get("model")):
+        payload.ignore(sent.name, sent.value)
+
+
+def require_start(draft: Draft, payload: Payload, name: str, legal: str) -> None:
+    """A clip between images that has none would be made from noise, and nobody asked for that."""
+    if not draft.fields.keys() & {"start_image", "anchor_image", "continue_from"}:
+        payload.wrong(Sent(name, None), legal)
 
 
 def take_seed(draft: Draft, payload: Payload, *names: str) -> None:

@@ -9,6 +9,8 @@ from typing import Final
 from headless.params.dialects.common_fields import (
     DETAILS,
     IMAGES,
+    require_kind,
+    require_start,
     take_common,
     take_image,
     take_model,
@@ -82,3 +84,5 @@ def _take_predecessor(draft: Draft, payload: Payload, link: Link, continued: Con
     if kind is None:
         draft.take("continue_from", payload.first(*VIDEOS))
     take_frames(draft, payload.first("video_length", "num_frames"), link, kind)
+    require_start(draft, payload, "image_start", "the image that the clip begins with")
+    require_kind(draft, payload)

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from headless.params.dialects.common_fields import (
     DETAILS,
     IMAGES,
+    require_kind,
+    require_start,
     take_common,
     take_image,
     take_model,
@@ -43,6 +45,10 @@ def translate_segment(
     take_loras(draft, payload, svi=link.svi)
     kind = _take_predecessor(draft, payload, link, continued, index, standalone=standalone)
     _take_frames(draft, payload, details, index, link, kind)
+    if kind is None:
+        legal = f"the image that segment {index} begins with; details are read from this task alone"
+        require_start(draft, payload, "start_image_url", legal)
+    require_kind(draft, payload)
     return draft.done(payload)
 
 

@@ -8,6 +8,7 @@ from typing import Final
 from headless.params.dialects.common_fields import (
     DETAILS,
     IMAGES,
+    require_kind,
     take_common,
     take_image,
     take_model,
@@ -49,16 +50,9 @@ def translate_travel_orchestrator(params: Mapping[str, Json], continued: Continu
     take_seed(draft, payload, "seed_base", "seed_to_use", "seed")
     if link.svi:
         take_svi(draft, payload)
-    _check_kind(payload)
+    require_kind(draft, payload)
     _take_segments(draft, payload, details, link)
     return draft.done(payload)
-
-
-def _check_kind(payload: Payload) -> None:
-    """`model_type` is no model here, but the kind of conditioning."""
-    sent = payload.first("model_type")
-    if sent is not None and sent.value != "i2v":
-        payload.wrong(sent, '"i2v", the only kind that this worker makes')
 
 
 def _take_segments(draft: Draft, payload: Payload, details: Level, link: Link) -> None:
