@@ -93,6 +93,30 @@ def test_a_chain_of_separate_tasks_goes_on_through_latents(place: Place) -> None
     assert shown == list(range(25))
 
 
+def test_a_travel_is_one_video_in_one_task(place: Place) -> None:
+    pictures = [place.picture(seed=seed) for seed in range(3)]
+    details = {
+        "input_image_paths_resolved": pictures,
+        "num_new_segments_to_generate": 2,
+        "base_prompts_expanded": ["to the sea", "and back"],
+        "segment_frames_expanded": [9],
+        "parsed_resolution_wh": "64x64",
+        "model_name": MODEL,
+        "seed_base": 7,
+        "num_inference_steps": 1,
+        "continuation_config": {"strategy": "svi_latent_chaining", "overlap_frames": 4},
+        "enhance_prompt": False,
+    }
+    task = place.enqueue({"orchestrator_details": details}, task_type="travel_orchestrator")
+    assert place.work() == 0
+    result = place.result(task)
+    assert result["frames"] == 17
+    assert numbers(place, task) == list(range(17))
+    assert [part["seed"] for part in result["segments"]] == [segment_seed(7, index) for index in range(2)]
+    assert result["ignored_fields"] == ["orchestrator_details.enhance_prompt"]
+    assert result["adjustments"][0]["field"] == "orchestrator_details.model_name"
+
+
 def test_a_segment_whose_predecessor_is_not_named_fails_at_once(place: Place) -> None:
     task = place.enqueue(segment(place, 1), task_type="travel_segment")
     assert place.work() == 0
