@@ -58,7 +58,7 @@ def make_plan(
     ledger = Ledger()
     images = resolve_images(params, definition, ledger, handed)
     phases = resolve_phases(params, definition)
-    num_frames = _num_frames(params, definition, ledger)
+    num_frames = resolve_num_frames(params, definition, ledger)
     size = resolve_size(params, _usual_size(definition), image_sizes or {}, ledger)
     loras = resolve_loras(params, definition, phases)
     if params.strict:
@@ -68,7 +68,8 @@ def make_plan(
     return _assembled(params, definition, images, phases, size, loras, seed, segments, ledger.entries)
 
 
-def _num_frames(params: GenerateParams, definition: ModelDefinition, ledger: Ledger) -> int:
+def resolve_num_frames(params: GenerateParams, definition: ModelDefinition, ledger: Ledger) -> int:
+    """Frames of a clip with its tail, 4k+1. Raises `BadParams` for more than the model makes."""
     asked = params.num_frames or int(definition.settings.get("num_frames") or DEFAULT_FRAMES)
     used = floor_to_clip_length(asked)
     ledger.used("num_frames", asked, used, "a clip has 4k+1 frames")

@@ -8,7 +8,7 @@ from dataclasses import replace
 from headless.errors import BadParams
 from headless.params.chain import MAX_SEGMENTS
 from headless.params.generate import GenerateParams
-from headless.plan import DEFAULT_FPS, DEFAULT_FRAMES, SHORTEST_WITH_END
+from headless.plan import DEFAULT_FPS, DEFAULT_FRAMES, SHORTEST_WITH_END, resolve_num_frames
 from headless.planning.images import frames_seen, resolve_images
 from headless.planning.ledger import Ledger
 from headless.planning.lengths import Room, clip_length, clips_needed, fits_alone, frames_of, split
@@ -90,14 +90,12 @@ def _count(
 
 def _longest(params: GenerateParams, definition: ModelDefinition, ledger: Ledger) -> int:
     """Frames of the longest clip, without a tail."""
-    asked = params.num_frames or int(definition.settings.get("num_frames") or DEFAULT_FRAMES)
-    used = floor_to_clip_length(asked)
-    ledger.used("num_frames", asked, used, "a clip has 4k+1 frames")
-    most = definition.settings.get("max_frames")
-    if params.num_frames is None and most is not None:
-        tail = FRAMES_PER_LATENT * params.end_tail_latents
-        return min(used, floor_to_clip_length(max(1, int(most) - tail)))
-    return used
+    tail = FRAMES_PER_LATENT * params.end_tail_latents
+    if params.num_frames is not None:
+        return resolve_num_frames(params.model_copy(update={"end_image": None}), definition, ledger) - tail
+    usual = int(definition.settings.get("num_frames") or DEFAULT_FRAMES)
+    most = int(definition.settings.get("max_frames") or usual + tail)
+    return floor_to_clip_length(max(1, min(usual, most - tail)))
 
 
 def _room(wanted: Wanted, definition: ModelDefinition) -> Room:

@@ -26,7 +26,10 @@ TWO: dict[str, Any] = {"segments": [{}, {}]}
             {**SVI, **TWO, "num_frames": 161, "end_tail_latents": 1},
             r"num_frames is 161, and end_tail_latents 1 makes the clip 4 longer: model .* 1 to 161 frames",
         ),
-        ({**SVI, "seconds": 60, "num_frames": 165}, r"segments\[0\]: num_frames is 165"),
+        (
+            {**SVI, "seconds": 15, "num_frames": 165},
+            "num_frames is 165: model .* makes clips of 1 to 161 frames",
+        ),
         ({**SVI, **TWO, "overlap": 16}, r"segments\[1\]: num_frames is 17: a clip of 17 frames adds nothing"),
         (
             {**SVI, "segments": [{"num_frames": 5}, {}], "overlap": 8},
