@@ -15,7 +15,24 @@ from headless.task import Json
 
 DIFFER = 1
 _NOT_SETTINGS: Final = ("format", "task", "task_type", "request", "parameters", "inputs")
-_NOT_PARAMETERS: Final = ("seed_chosen",)
+_FOLLOWS: Final = frozenset(
+    {
+        "adjustments",
+        "duration_seconds",
+        "first_frame",
+        "frames_out",
+        "head_frames",
+        "index",
+        "inputs",
+        "latents",
+        "new_frames",
+        "seed_chosen",
+        "shown_frames",
+        "slots",
+        "tail_frames",
+    }
+)
+"""What the plan of a video says besides settings: it only follows from them."""
 _LONGEST: Final = 300
 
 
@@ -63,11 +80,10 @@ def _settings(told: Mapping[str, Any]) -> Iterator[tuple[str, Json]]:
     """Every single value under its path. Inputs count by their content, wherever they lay."""
     inputs = told.get("inputs")
     known = inputs if isinstance(inputs, dict) else {}
-    left_out = (*known, *_NOT_PARAMETERS)
-    whole = {name: value for name, value in told["parameters"].items() if name not in left_out}
+    whole = {name: value for name, value in told["parameters"].items() if name not in known}
     whole |= {name: told[name] for name in told if name not in (*_NOT_SETTINGS, *whole)}
     for name, value in whole.items():
-        yield from _flat(name, value)
+        yield from _flat(name, value) if name not in _FOLLOWS else ()
     for name, sha256 in known.items():
         yield f"{name} (sha256)", sha256
 
@@ -75,7 +91,7 @@ def _settings(told: Mapping[str, Any]) -> Iterator[tuple[str, Json]]:
 def _flat(path: str, value: Json) -> Iterator[tuple[str, Json]]:
     if isinstance(value, dict) and value:
         for key, item in value.items():
-            yield from _flat(f"{path}.{key}", item)
+            yield from _flat(f"{path}.{key}", item) if key not in _FOLLOWS else ()
     elif isinstance(value, list) and value:
         for index, item in enumerate(value):
             yield from _flat(f"{path}[{index}]", item)

@@ -50,6 +50,14 @@ def test_every_value_that_differs_is_named(terminal: Terminal, tmp_path: Path) -
     ]
 
 
+def test_what_only_follows_from_settings_is_no_difference(terminal: Terminal, tmp_path: Path) -> None:
+    segment = {"seed": 7, "num_frames": 17, "head_frames": 9, "slots": [{"what": "nothing"}], "index": 0}
+    a = with_parameters(segments=[segment], frames_out=33, duration_seconds=2.062, seed_chosen=True)
+    longer = segment | {"num_frames": 21, "head_frames": 1, "slots": []}
+    b = with_parameters(segments=[longer], frames_out=49, duration_seconds=3.062, seed_chosen=False)
+    assert differing(terminal, tmp_path, a, b) == ["segments[0].num_frames: 17 -> 21"]
+
+
 def test_true_is_not_one(terminal: Terminal, tmp_path: Path) -> None:
     assert differing(terminal, tmp_path, with_parameters(svi2pro=True), with_parameters(svi2pro=1)) == [
         "svi2pro: true -> 1"
