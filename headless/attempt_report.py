@@ -69,7 +69,7 @@ class AttemptReport:
         }
 
     def _plan_of_memory(self) -> dict[str, Any]:
-        names = {"memory": "plan", "memory_steps_down": "steps_down"}
+        names = {"memory": "plan", "weights": "weights", "memory_steps_down": "steps_down"}
         known = {**self.engine, **self.memory}
         return {name: known[key] for key, name in names.items() if key in known}
 

@@ -25,7 +25,7 @@ from headless.options import (
     read_secret,
 )
 from headless.rank_place import ALONE, RankPlace, read_place
-from headless.worker_options import ATTENTION_KERNELS, MEMORY_PLANS, worker_parser
+from headless.worker_options import ATTENTION_KERNELS, MEMORY_PLANS, WEIGHTS, worker_parser
 
 __all__ = [
     "MEMORY_PLANS",
@@ -74,6 +74,7 @@ class WorkerSettings:
     fake_step_seconds: float = 0.1
     device: str = "auto"
     memory: str = "auto"
+    weights: str = "auto"
     attention: str = "auto"
     compile: bool = False
     cache_dir: Path | None = None
@@ -194,6 +195,7 @@ def worker_settings(argv: Sequence[str], environ: Mapping[str, str] = os.environ
         fake_step_seconds=_number("--fake-step-seconds", a.fake_step_seconds, 0, 3600),
         device=a.device,
         memory=_choice("--memory", a.memory, MEMORY_PLANS),
+        weights=_choice("--weights", a.weights, WEIGHTS),
         attention=_choice("--attention", a.attention, ATTENTION_KERNELS),
         compile=a.compile,
         cache_dir=_optional_path("--cache-dir", a.cache_dir),

@@ -97,6 +97,7 @@ def open_engine(settings: WorkerSettings, registry: ModelRegistry, team: Team | 
         folders,
         device=_device(settings),
         memory=settings.memory,
+        weights=settings.weights,
         debug=settings.debug,
         cache=settings.cache_dir,
         attention=settings.attention,

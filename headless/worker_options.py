@@ -9,6 +9,8 @@ from headless.options import EnvironmentOptions, add_connection_options, make_pa
 
 MEMORY_PLANS = ("auto", "resident", "swap", "mmgp:1", "mmgp:2", "mmgp:3", "mmgp:4", "mmgp:5", "stream")
 
+WEIGHTS = ("auto", "unpacked", "packed")
+
 ATTENTION_KERNELS = ("auto", "_flash_3", "_native_cudnn", "native", "sage")
 
 _EPILOG = """\
@@ -120,6 +122,14 @@ def _add_engine(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> 
         "HEADLESS_MEMORY",
         f"memory plan: {', '.join(MEMORY_PLANS)}",
         metavar="PLAN",
+        default="auto",
+    )
+    engine.value(
+        "--weights",
+        "HEADLESS_WEIGHTS",
+        f"weights that a file has packed, in memory: {', '.join(WEIGHTS)}; auto keeps them packed where that "
+        "allows a faster memory plan",
+        metavar="HOW",
         default="auto",
     )
     engine.value(

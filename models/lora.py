@@ -15,6 +15,7 @@ from models.lora_delta import Delta
 from models.lora_match import Shapes, match_keys
 from models.lora_metadata import adapter_scale
 from models.safetensors_header import NotSafetensors, read_header
+from models.weights_packed import lay_on_packed, packed_layers
 
 __all__ = ["Lora", "Shapes", "bake", "read_lora", "shapes_of"]
 
@@ -34,8 +35,11 @@ class Lora:
 
 
 def shapes_of(module: torch.nn.Module) -> Shapes:
-    """The shapes of a transformer's parameters."""
-    return {name: parameter.shape for name, parameter in module.named_parameters()}
+    """The shapes of a transformer's parameters, of packed ones as they are unpacked."""
+    packed = packed_layers(module)
+    parts = {id(part) for layer in packed.values() for part in layer.packed}
+    plain = {name: p.shape for name, p in module.named_parameters() if id(p) not in parts}
+    return {**plain, **{name: layer.shape for name, layer in packed.items()}}
 
 
 def read_lora(path: Path, shapes: Shapes) -> Lora:
@@ -74,10 +78,12 @@ def bake(
     """Write pristine + sum(strength * delta) into every parameter of the LoRAs, and pristine into `also`.
 
     In place, so that nothing that holds a parameter notices; accumulated in float32 and rounded once.
-    `pristine(name)` is the parameter as it was loaded.
+    `pristine(name)` is the parameter as it was loaded. Packed weights stay as they are and get the same sum
+    whenever they are unpacked.
     """
+    lay_on_packed(module, [(lora.deltas, strength) for lora, strength in loras], stay=True)
     wanted = {name for lora, _ in loras for name in lora.deltas}
-    for name in sorted(wanted | set(also)):
+    for name in sorted((wanted | set(also)) - packed_layers(module).keys()):
         parameter = module.get_parameter(name)
         original = pristine(name)
         if name not in wanted:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -34,6 +34,10 @@ class Delta:
             if part in self.tensors:
                 total += self._float(part, device).view(shape)
         return total
+
+    def on(self, device: torch.device) -> Delta:
+        """The same with its tensors on a device."""
+        return replace(self, tensors={part: tensor.to(device) for part, tensor in self.tensors.items()})
 
     @property
     def rank(self) -> int | None:

@@ -6,7 +6,7 @@ difference. Tensors stream from the file into their place; there is never a seco
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from math import prod
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -21,6 +21,7 @@ from models.weights_config import HEAD_DIM, clip_vision_config, transformer_conf
 from models.weights_dialects import read_weights
 from models.weights_gguf import SUFFIX, open_gguf
 from models.weights_names import CLIP_IDLE, by_parameter, clip_vision_name, transformer_name, umt5_name
+from models.weights_packed import PackedLinear, can_stay_packed
 from models.weights_source import open_source
 from models.weights_stored import Weights
 
@@ -31,11 +32,17 @@ FLOAT32_ISLANDS: Final = frozenset(WanTransformer3DModel._keep_in_fp32_modules)
 
 
 def load_transformer(
-    path: Path, *, dtype: torch.dtype, device: torch.device, head_dim: int = HEAD_DIM
+    path: Path,
+    *,
+    dtype: torch.dtype,
+    device: torch.device,
+    head_dim: int = HEAD_DIM,
+    packed: bool = False,
 ) -> WanTransformer3DModel:
     """A transformer from a diffusers folder or a single file in Wan's, ComfyUI's or diffusers' names.
 
-    What is quantised is unpacked to `dtype`, on `device`.
+    What is quantised is unpacked to `dtype`, on `device`; with `packed` linear layers of the blocks keep
+    their packed weight and unpack it when they compute, with the same results.
     `head_dim` is used only where no config.json says it. Parameters named in `FLOAT32_ISLANDS` stay float32.
 
     Raises `FileNotFoundError` where a file is absent, `WeightsError` for unknown, missing or misshapen
@@ -46,7 +53,8 @@ def load_transformer(
         weights, stored, lambda shapes: transformer_config(shapes, head_dim)
     )
     model = _empty(weights, lambda: WanTransformer3DModel(**config))
-    _fill(model, weights, stored, lambda name: _transformer_dtype(name, dtype), device)
+    kept = {n for n, file in stored.items() if packed and can_stay_packed(n, weights.stored[file])}
+    _fill(model, weights, stored, lambda name: _transformer_dtype(name, dtype), device, kept)
     return model.to(device)
 
 
@@ -81,6 +89,16 @@ def load_clip_vision(path: Path, *, device: torch.device) -> CLIPVisionModel:
 def count_parameters(path: Path) -> int:
     """Numbers in the model once it is unpacked, from the headers. Raises as `open_weights`."""
     return sum(prod(shape) for shape in open_weights(path).shapes.values())
+
+
+def transformer_bytes(path: Path, dtype: torch.dtype, *, packed: bool) -> int:
+    """What `load_transformer` takes in memory, from the headers. Raises as `open_weights`."""
+    weights, stored = _open(path, transformer_name)
+    found = [(name, weights.stored[file]) for name, file in stored.items()]
+    return sum(
+        entry.packed_bytes if packed and can_stay_packed(name, entry) else prod(entry.shape) * dtype.itemsize
+        for name, entry in found
+    )
 
 
 def open_weights(path: Path) -> Weights:
@@ -139,12 +157,18 @@ def _fill(
     stored: Mapping[str, str],
     dtype_of: Callable[[str], torch.dtype],
     device: torch.device,
+    kept: Collection[str] = (),
 ) -> None:
+    """Fill the parameters; those of the names `kept` stay packed."""
     parameters = dict(model.named_parameters())
     _check_names(weights, stored, parameters)
     parameter_of = {file: name for name, file in stored.items()}
-    for file, tensor in weights.read(list(parameter_of), device):
+    for file, parts in weights.parts(list(parameter_of), device):
         name = parameter_of[file]
+        if name in kept:
+            _keep_packed(model, name, weights, file, parts, dtype_of(name))
+            continue
+        tensor = weights.stored[file].decode(parts)
         shaped = _reshaped(weights, file, tensor, parameters[name].shape)
         # Torch's own memory, not the reader's: kernels round differently where memory is aligned differently.
         value = torch.empty(shaped.shape, dtype=dtype_of(name), device=device).copy_(shaped)
@@ -152,6 +176,27 @@ def _fill(
         filled = torch.nn.Parameter(value, requires_grad=False)
         setattr(model.get_submodule(owner), leaf, filled)
     model.eval()
+
+
+def _keep_packed(
+    model: torch.nn.Module,
+    name: str,
+    weights: Weights,
+    file: str,
+    parts: Sequence[torch.Tensor],
+    dtype: torch.dtype,
+) -> None:
+    """Put a packed layer where the linear layer of this weight is."""
+    stored, owner = weights.stored[file], name.rpartition(".")[0]
+    linear: Any = model.get_submodule(owner)
+    rows, columns = stored.shape
+    wanted = (linear.out_features, linear.in_features)
+    if wanted != (rows, columns):
+        raise WeightsError(f"{weights.path}: {file} has shape {stored.shape}, not {wanted}")
+    layer = PackedLinear(parts, stored.decode, (rows, columns), dtype)
+    layer.bias = linear.bias
+    above, _, leaf = owner.rpartition(".")
+    setattr(model.get_submodule(above), leaf, layer)
 
 
 def _check_names(weights: Weights, stored: Mapping[str, str], parameters: Mapping[str, Any]) -> None:

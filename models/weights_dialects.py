@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from math import prod
 from typing import Any, Final
 
 import torch
@@ -21,6 +22,7 @@ from models.weights_stored import Stored, Weights
 
 UNUSED: Final = ("norm_added_q", "spiece_model", "embeddings.position_ids")
 """Known leftovers of conversions, which no module reads."""
+_BITS: Final = {"F64": 64, "F32": 32, "F16": 16, "BF16": 16, "F8_E4M3": 8, "F8_E5M2": 8, "I8": 8}
 _FLOAT8: Final = frozenset({"F8_E4M3", "F8_E5M2"})
 _WEIGHT_SCALES: Final = ("scale_weight", "weight_scale")
 _ACTIVATION_SCALES: Final = ("scale_input", "input_scale", "output_scale")
@@ -59,7 +61,7 @@ def read_weights(source: TensorSource) -> Weights:
         if name not in used and not _consumed(name, infos):
             if info.dtype not in READABLE_TYPES:
                 raise _not_read(source, f"type {info.dtype}", name)
-            stored[name] = Stored((name,), info.shape, info.dtype, lambda tensors: tensors[0])
+            stored[name] = Stored((name,), info.shape, info.dtype, lambda tensors: tensors[0], _bytes(info))
     return Weights(source.path, stored, lambda keys: source.read(list(keys)), source.config)
 
 
@@ -72,7 +74,7 @@ def _quanto(source: TensorSource, name: str, infos: Mapping[str, TensorInfo]) ->
         raise _not_read(source, "quanto without a scale, or of another type", name)
     kind = "quanto int8" if data.dtype == "I8" else "quanto float8"
     _check_scale(source, scale, infos[scale], data)
-    return base, Stored((name, scale), data.shape, kind, _product)
+    return base, Stored((name, scale), data.shape, kind, _product, _bytes(data, infos[scale]))
 
 
 def _scaled(source: TensorSource, name: str, infos: Mapping[str, TensorInfo]) -> tuple[str, Stored] | None:
@@ -84,7 +86,13 @@ def _scaled(source: TensorSource, name: str, infos: Mapping[str, TensorInfo]) ->
     if info.dtype not in READABLE_TYPES or len(scales) > 1:
         raise _not_read(source, f"scaled {info.dtype}", name)
     _check_scale(source, scales[0], infos[scales[0]], info)
-    return name, Stored((name, scales[0]), info.shape, "fp8_scaled", _product)
+    taken = _bytes(info, infos[scales[0]])
+    return name, Stored((name, scales[0]), info.shape, "fp8_scaled", _product, taken)
+
+
+def _bytes(*infos: TensorInfo) -> int:
+    """What tensors take in the file, and in memory while they stay packed."""
+    return sum(prod(info.shape) * _BITS[info.dtype] // 8 for info in infos)
 
 
 def _product(tensors: Sequence[Tensor]) -> Tensor:

@@ -29,7 +29,7 @@ def open_gguf(path: Path) -> Weights:
     except NotGguf as error:
         raise WeightsError(f"{path} cannot be read as GGUF: {error}.") from error
     stored = {
-        name: Stored((name,), tensor.shape, f"GGUF {tensor.packing}", _decode(tensor))
+        name: Stored((name,), tensor.shape, f"GGUF {tensor.packing}", _decode(tensor), tensor.size)
         for name, tensor in tensors.items()
     }
     return Weights(path, stored, lambda keys: _bytes(path, tensors, keys))

@@ -22,6 +22,8 @@ class Stored:
     shape: tuple[int, ...]
     kind: str
     decode: Decode
+    packed_bytes: int = 0
+    """What its tensors take in the file."""
 
 
 @dataclass(frozen=True)
@@ -47,15 +49,20 @@ class Weights:
 
     def read(self, names: Sequence[str], device: torch.device) -> Iterator[tuple[str, Tensor]]:
         """Every named parameter, file by file. What is packed is unpacked on `device`."""
+        for name, parts in self.parts(names, device):
+            yield name, self.stored[name].decode(parts)
+
+    def parts(self, names: Sequence[str], device: torch.device) -> Iterator[tuple[str, list[Tensor]]]:
+        """The tensors of every named parameter on `device`, in the order of its keys; packed as they are."""
         owner = {key: name for name in names for key in self.stored[name].keys}
         waiting: dict[str, dict[str, Tensor]] = {}
         for key, tensor in self.load(list(owner)):
             stored = self.stored[owner[key]]
             if len(stored.keys) == 1:
-                yield owner[key], stored.decode([tensor.to(device)])
+                yield owner[key], [tensor.to(device)]
                 continue
-            parts = waiting.setdefault(owner[key], {})
-            parts[key] = tensor.to(device)
-            if len(parts) == len(stored.keys):
-                yield owner[key], stored.decode([parts[part] for part in stored.keys])
+            found = waiting.setdefault(owner[key], {})
+            found[key] = tensor.to(device)
+            if len(found) == len(stored.keys):
+                yield owner[key], [found[part] for part in stored.keys]
                 del waiting[owner[key]]

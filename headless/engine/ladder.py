@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import structlog
@@ -11,12 +11,14 @@ import torch
 from headless.engine.allocator import Allocator
 from headless.engine.failures import RanOut, memory_reported
 from headless.engine.loading import LoadedModel, LoadOptions, Recipe, load_model, part_sizes
-from headless.engine.plans import MemoryPlan, choose_plan, rungs_below
+from headless.engine.plans import MemoryPlan, choose_plan, rungs_below, stays_packed
 from headless.engine.team import RELEASE, load_command
 from headless.errors import OutOfMemory, UsageError
 
 PLAN: Final = "memory"
 """Key of the plan in what `Ladder.described` tells."""
+HELD: Final = "weights"
+"""Key that is there where weights are packed in memory."""
 
 log = structlog.get_logger(__name__)
 
@@ -47,9 +49,13 @@ class Ladder:
         device: torch.device,
         allocator: Allocator,
         options: LoadOptions | None = None,
+        *,
+        weights: str = "auto",
     ) -> None:
+        """`weights` is one of `plans.WEIGHTS`."""
         self._asked, self._device, self._options = asked, device, options or LoadOptions()
         self.allocator = allocator
+        self._weights = weights
         self.steps_down: list[StepDown] = []
         self._loaded: LoadedModel | None = None
 
@@ -73,6 +79,8 @@ class Ladder:
     def described(self) -> dict[str, Any]:
         """The plan, if a model is loaded, and the steps down, if there were any. For results and reports."""
         told: dict[str, Any] = {} if self._loaded is None else {PLAN: self._loaded.plan.value}
+        if self._loaded is not None and self._loaded.packed:
+            told[HELD] = "packed"
         if self.steps_down:
             told["memory_steps_down"] = [step.described() for step in self.steps_down]
         return told
@@ -84,7 +92,10 @@ class Ladder:
     def load(self, recipe: Recipe) -> None:
         """Load under the plan asked for, or lower ones. Raises `ModelMissing`, `OutOfMemory`."""
         self.release()
-        self._place(recipe, choose_plan(self._asked, part_sizes(recipe), self.allocator.free()))
+        free, sizes, smaller = self.allocator.free(), part_sizes(recipe), part_sizes(recipe, packed=True)
+        packed = self.ranks == 1 and stays_packed(self._weights, self._asked, sizes, smaller, free)
+        self._options = replace(self._options, packed=packed)
+        self._place(recipe, choose_plan(self._asked, smaller if packed else sizes, free))
 
     def hold(self, loaded: LoadedModel) -> None:
         """Take over a model that was loaded elsewhere."""

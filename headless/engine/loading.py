@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,7 +28,14 @@ from headless.engine.text import TextEncoder, load_tokenizer
 from headless.errors import ModelMissing, UsageError
 from models.errors import WeightsError
 from models.vae import WanVae
-from models.weights import count_parameters, load_clip_vision, load_text_encoder, load_transformer
+from models.weights import (
+    count_parameters,
+    load_clip_vision,
+    load_text_encoder,
+    load_transformer,
+    transformer_bytes,
+)
+from models.weights_packed import packed_layers
 
 REQUIRED: Final = ("transformer", "vae", "text_encoder", "tokenizer")
 OPTIONAL: Final = ("transformer_2", "image_encoder", "image_processor")
@@ -66,6 +73,8 @@ class LoadOptions:
     attention: str = "auto"
     compile: bool = False
     team: Team = field(default_factory=Alone)
+    packed: bool = False
+    """Transformers keep the packed weights of their files, and unpack them when they compute."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +93,8 @@ class LoadedModel:
     """Only models of Wan 2.1 read embeddings of the images."""
     bakery: Bakery
     preview: LatentPreview
+    packed: bool = False
+    """Whether weights of the transformers are packed."""
 
     @property
     def reads_conditioning(self) -> bool:
@@ -107,13 +118,19 @@ def make_recipe(
     )
 
 
-def part_sizes(recipe: Recipe) -> dict[str, int]:
-    """Bytes that each part takes on the device, from the files' headers. Raises `ModelMissing`."""
+def part_sizes(recipe: Recipe, *, packed: bool = False) -> dict[str, int]:
+    """Bytes that each part takes on the device, from the files' headers. Raises `ModelMissing`.
+
+    With `packed`: where transformers keep the packed weights of their files.
+    """
     with _missing_named():
-        return {
-            part: _dtype(recipe, part).itemsize * count_parameters(path)
-            for part, path in _part_files(recipe).items()
-        }
+        return {part: _size(recipe, part, path, packed) for part, path in _part_files(recipe).items()}
+
+
+def _size(recipe: Recipe, part: str, path: Path, packed: bool) -> int:
+    if packed and part in tuple(Expert):
+        return transformer_bytes(path, recipe.dtype, packed=True)
+    return _dtype(recipe, part).itemsize * count_parameters(path)
 
 
 def load_model(
@@ -131,7 +148,7 @@ def load_experts(
     start = device if plan is MemoryPlan.RESIDENT else torch.device("cpu")
     with _missing_named():
         experts = tuple(expert for expert in Expert if expert.value in _part_files(recipe))
-        parts = {expert.value: _load_part(recipe, expert.value, start) for expert in experts}
+        parts = {expert.value: _load_part(recipe, expert.value, start, options) for expert in experts}
         _prepared(list(parts.values()), recipe, device, options)
         for part, transformer in parts.items():
             options.team.split(transformer, part)
@@ -143,7 +160,7 @@ def _load(recipe: Recipe, plan: MemoryPlan, device: torch.device, options: LoadO
     files = dict(recipe.files)
     # Straight to the device where everything stays there: main memory never holds the model.
     start = device if plan is MemoryPlan.RESIDENT else torch.device("cpu")
-    parts = {part: _load_part(recipe, part, start) for part in _part_files(recipe)}
+    parts = {part: _load_part(recipe, part, start, options) for part in _part_files(recipe)}
     experts = tuple(expert for expert in Expert if expert.value in parts)
     config: Any = parts[Expert.HIGH.value].config
     if config.image_dim is not None and IMAGE_PART not in parts:
@@ -170,6 +187,7 @@ def _load(recipe: Recipe, plan: MemoryPlan, device: torch.device, options: LoadO
         images=_images(recipe, config, placed, device),
         preview=LatentPreview.beside(files["vae"]),
         bakery=Bakery(placed, experts, options.team),
+        packed=any(packed_layers(parts[expert.value]) for expert in experts),
     )
 
 
@@ -186,7 +204,7 @@ def _prepared(
             raise UsageError(f"--attention {options.attention}: {error}. Use auto.") from error
         set_attention(transformers, kernel)
     if options.compile:
-        compile_blocks(transformers, whole=options.team.size == 1)
+        compile_blocks(transformers, whole=options.team.size == 1 and not options.packed)
     return kernel
 
 
@@ -215,7 +233,7 @@ def _placed(
         return Stream(parts, device)
 
     def again(part: str) -> torch.nn.Module:
-        module = _load_part(recipe, part, torch.device("cpu"))
+        module = _load_part(recipe, part, torch.device("cpu"), options)
         if part in tuple(Expert):
             _prepared([module], recipe, device, options)
         return module
@@ -228,13 +246,18 @@ def _part_files(recipe: Recipe) -> dict[str, Path]:
     return {part: files[role] for part, role in PARTS.items() if role in files}
 
 
-def _load_part(recipe: Recipe, part: str, device: torch.device) -> torch.nn.Module:
+def _load_part(recipe: Recipe, part: str, device: torch.device, options: LoadOptions) -> torch.nn.Module:
     path = _part_files(recipe)[part]
     if part == IMAGE_PART:
         images: torch.nn.Module = load_clip_vision(path, device=device)
         return images
-    load: Callable[..., torch.nn.Module] = load_text_encoder if part == TEXT_PART else load_transformer
-    return load(path, dtype=recipe.dtype, device=device)
+    if part == TEXT_PART:
+        text: torch.nn.Module = load_text_encoder(path, dtype=recipe.dtype, device=device)
+        return text
+    transformer: torch.nn.Module = load_transformer(
+        path, dtype=recipe.dtype, device=device, packed=options.packed
+    )
+    return transformer
 
 
 def _dtype(recipe: Recipe, part: str) -> torch.dtype:

@@ -40,6 +40,7 @@ class MemoryPlan(StrEnum):
         return self is MemoryPlan.STREAM_TILES
 
 
+WEIGHTS: Final = ("auto", "unpacked", "packed")
 ASKABLE: Final = ("auto", *(plan.value for plan in MemoryPlan if not plan.tiles))
 
 
@@ -52,6 +53,32 @@ def check_plan(asked: str, device: torch.device) -> None:
             f"--memory {asked} needs a CUDA device and the package mmgp; the device is {device} and mmgp is "
             f"{'' if _mmgp_installed() else 'not '}installed. Use auto, resident, swap or stream."
         )
+
+
+def check_weights(asked: str, plan: str, ranks: int) -> None:
+    """Raises `UsageError` unless `asked` is one of `WEIGHTS` and goes with the memory plan and the ranks."""
+    if asked not in WEIGHTS:
+        raise UsageError(f"--weights is {asked!r}; legal values are {', '.join(WEIGHTS)}.")
+    if asked != "packed":
+        return
+    if plan != "auto" and MemoryPlan(plan).profile:
+        raise UsageError(f"--weights packed does not go with --memory {plan}: mmgp would repack them.")
+    if ranks > 1:
+        raise UsageError(f"--weights packed is for one process, and torchrun started {ranks}. Use unpacked.")
+
+
+def stays_packed(
+    asked: str, plan: str, unpacked: Mapping[str, int], packed: Mapping[str, int], free: int | None
+) -> bool:
+    """Whether transformers keep the packed weights of their files.
+
+    `auto` unpacks them, which computes faster, unless that costs a rung of the ladder. `unpacked`, `packed`:
+    bytes of every part either way.
+    """
+    if asked != "auto" or plan != "auto":
+        return asked == "packed"
+    ladder = list(MemoryPlan)
+    return ladder.index(choose_plan(plan, packed, free)) < ladder.index(choose_plan(plan, unpacked, free))
 
 
 def choose_plan(asked: str, sizes: Mapping[str, int], free: int | None) -> MemoryPlan:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from headless.engine.memory import Loras, masters_of, move_buffers
+from models.weights_packed import lay_on_packed
 
 CUDA: Final[Any] = torch.cuda
 """Its streams and events have no types."""
@@ -46,6 +47,8 @@ class Stream:
         """Remembered, and added whenever weights arrive."""
         del also  # masters never change, so nothing of earlier LoRAs is left
         self._parts[part].loras = loras
+        deltas = [(lora.deltas, strength) for lora, strength in loras]
+        lay_on_packed(self._parts[part].module, deltas, stay=False)
         self._parts[part].drop_prefetched()
         if self._there == part:
             self._parts[part].place(OUTER)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from headless.engine.memory import Loras, masters_of, move_buffers
 from models.lora import bake
+from models.weights_packed import lay_on_packed
 
 
 @dataclass
@@ -68,5 +69,6 @@ class Swap:
         entry, self._there = self._parts[self._there], None
         for name, parameter in entry.module.named_parameters():
             parameter.data = entry.masters[name]
+        lay_on_packed(entry.module, (), stay=False)
         for forget in entry.forget:
             forget()

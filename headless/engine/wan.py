@@ -16,9 +16,9 @@ import torch
 from headless.engine.allocator import Allocator, DeviceAllocator
 from headless.engine.compiled import keep_compiled, warm_up
 from headless.engine.failures import RanOut, memory_reported
-from headless.engine.ladder import PLAN, Ladder
+from headless.engine.ladder import HELD, PLAN, Ladder
 from headless.engine.loading import LoadedModel, LoadOptions, make_recipe
-from headless.engine.plans import check_plan
+from headless.engine.plans import check_plan, check_weights
 from headless.engine.prompt_cache import PromptCache
 from headless.engine.segment_run import SegmentRun
 from headless.engine.team import Alone, Team
@@ -39,7 +39,8 @@ class WanEngine:
 
     `folders` are searched in this order for the files that definitions name. `device` is `auto`, `cpu`,
     `cuda` or `cuda:N`; `memory` is one of `plans.ASKABLE`. `cache` is a folder that
-    keeps prompts' embeddings and compiled blocks between runs; `attention` is one of `attention.ASKABLE`.
+    keeps prompts' embeddings and compiled blocks between runs; `attention` is one of `attention.ASKABLE`,
+    `weights` of `plans.WEIGHTS`: what is packed in files is unpacked in memory, or not, or as there is room.
     With `compile_blocks` a model is warmed up, at its usual size, when it is loaded. `team`: the other ranks,
     if there are any. Raises `UsageError`.
     """
@@ -55,6 +56,7 @@ class WanEngine:
         cache: Path | None = None,
         attention: str = "auto",
         compile_blocks: bool = False,
+        weights: str = "auto",
         allocator: Allocator | None = None,
         team: Team | None = None,
     ) -> None:
@@ -62,12 +64,14 @@ class WanEngine:
         self._folders = tuple(folders)
         self._device = pick_device(device)
         check_plan(memory, self._device)
+        check_weights(weights, memory, 1 if team is None else team.size)
         prompts = PromptCache(None if cache is None else cache / "prompts")
         options = LoadOptions(debug, prompts, attention, compile_blocks, team or Alone())
         if cache is not None:
             keep_compiled(cache / "compiled")
         self._compile = compile_blocks
-        self._ladder = Ladder(memory, self._device, allocator or DeviceAllocator(self._device), options)
+        taking = allocator or DeviceAllocator(self._device)
+        self._ladder = Ladder(memory, self._device, taking, options, weights=weights)
         self._model: str | None = None
         self._switch: dict[str, Any] | None = None
         self._model_def: dict[str, Any] = {}
@@ -93,7 +97,9 @@ class WanEngine:
         Without `memory` where it is not there. Names as in `Generation.details`.
         """
         told = self._ladder.described()
-        return told if self.loaded_model == model else {k: v for k, v in told.items() if k != PLAN}
+        if self.loaded_model != model:
+            told = {key: value for key, value in told.items() if key not in (PLAN, HELD)}
+        return told
 
     def load(self, model: str, listener: EngineListener) -> None:
         """Bring a model into memory. Raises `ModelMissing`, `OutOfMemory`."""
