@@ -37,7 +37,7 @@ class ChainRecord:
     """Takes finished clips in their order, in one thread; then it is asked.
 
     `head`: how many frames the video has before the first clip; `newest`: the last of those; `anchor`: how
-    things should look where a clip does not say it.
+    things should look in the end, where a clip has no anchor of its own.
     """
 
     def __init__(self, head: int, newest: Sequence[Picture], anchor: Picture | None, segments: int) -> None:
@@ -56,7 +56,8 @@ class ChainRecord:
     def add(self, made: ClipMade) -> None:
         """The next clip."""
         clip, kept, given = made.parts.clip, made.kept, made.parts.inputs.pictures
-        self._meter.begin(given.get("anchor_image", self._anchor))
+        own = made.parts.checks.anchor if clip.plan.svi2pro else None
+        self._meter.begin(self._anchor if own is None else own)
         for look in made.looks:
             self._meter.offer_look(look)
         seen = {self.frames + index: self._kept(frame) for index, frame in sorted(kept.pictures.items())}

@@ -50,7 +50,9 @@ class ChainRun:
 
     def __post_init__(self) -> None:
         first = self.beginning
-        self._record = ChainRecord(first.frames, first.newest, self._anchor(), len(self.parts))
+        travels = any("end_image" in clip.fields for clip in self.chain.clips)
+        anchor = None if travels else self._anchor()
+        self._record = ChainRecord(first.frames, first.newest, anchor, len(self.parts))
         self._work = [clip.plan.num_frames * (1 + len(clip.alternatives)) for clip in self.chain.clips]
         self._left = HandOff()
         self._last: ClipMade | None = None

@@ -161,9 +161,7 @@ class TaskRun:
             self.listener.check()
             told = chain_metadata(facts, last.parts.clip.plan, last.generation.end_frame_mode)
             segments = clips.finish(told, self._title())
-        for segment in segments:
-            for warning in segment["warnings"]:
-                log.warning("a flaw that is no reason to refuse the clip", flaw=warning)
+        _log_warnings(segments)
         planned = (*self._parsed.adjustments, *self._chain.adjustments, *self._beginning.adjustments)
         result = describe(facts, last, segments, self.listener.timings, (*planned, *clips.adjustments))
         return self._services.outbox.post(self.claim, self._files, result, self.report())
@@ -263,6 +261,13 @@ class TaskRun:
         return patched_model_def(
             s.registry.models_def, plan.model, {"svi2pro": plan.svi2pro}, loaded=s.engine
         )
+
+
+def _log_warnings(segments: list[dict[str, Any]]) -> None:
+    for segment in segments:
+        place = {"segment": segment["index"]} if len(segments) > 1 else {}
+        for warning in segment["warnings"]:
+            log.warning("a flaw that is no reason to refuse the clip", flaw=warning, **place)
 
 
 def _loras(parts: tuple[ClipParts, ...]) -> list[dict[str, str]]:
