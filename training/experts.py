@@ -62,8 +62,8 @@ class Expert:
     plan: Plan
 
 
-HIGH: Final = Expert("high", "transformer", 3, 0.75, 1.0, Plan(1200, 1.5e-3, average=0.995))
-LOW: Final = Expert("low", "transformer_2", 4, 0.0, 0.75, Plan(1800, 1.5e-3, average=0.995))
+HIGH: Final = Expert("high", "transformer", 3, 0.75, 1.0, Plan(900, 1.5e-3, average=0.995))
+LOW: Final = Expert("low", "transformer_2", 4, 0.0, 0.75, Plan(1400, 1.5e-3, average=0.995))
 """A shift of 3 makes 0.9 of 0.75: the boundary between the experts."""
 EXPERTS: Final = {"high": HIGH, "low": LOW}
 

@@ -23,7 +23,7 @@ from training.lora import TrainedLora, load_expert, save_lightx2v_dialect
 from training.material import Batch, Material
 from training.short_text import ShortText
 
-PLAN: Final = Plan(200, 1e-3, warm_up=20, average=0.98)
+PLAN: Final = Plan(150, 1e-3, warm_up=20, average=0.98)
 SEED: Final = 20
 SIGMAS: Final = make_schedule("euler", 4, 5.0).sigmas
 SPANS: Final = {"high": (0, 1), "low": (2, 3)}

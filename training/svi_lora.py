@@ -22,7 +22,7 @@ from training.material import Batch, Material
 from training.short_text import ShortText
 
 WEIGHTS: Final = {"svi": 4.0, "svi_end": 2.0}
-PLAN: Final = Plan(300, 1e-3, warm_up=20, average=0.98)
+PLAN: Final = Plan(200, 1e-3, warm_up=20, average=0.98)
 SEED: Final = 10
 WRONG: Final = 0.3
 """Largest standard deviation of what is added to the known and handed-over latents."""
