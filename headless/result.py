@@ -94,11 +94,12 @@ def describe(
     segments: list[dict[str, Any]],
     timings: Mapping[str, float],
     adjustments: tuple[Adjustment, ...],
+    extended: int = 0,
 ) -> dict[str, Any]:
     """The result of a task, less its files, known after the upload.
 
-    `made`: the only clip, or the last one; `timings`: seconds per phase. What is measured of the only segment
-    stands beside it as well.
+    `made`: the only clip, or the last one; `timings`: seconds per phase; `extended`: frames of the video that
+    was extended, which come first. What is measured of the only segment stands beside it as well.
     """
     chain, generation, plan = facts.chain, made.generation, made.parts.clip.plan
     alone = len(segments) == 1
@@ -111,7 +112,8 @@ def describe(
         "format": FORMAT,
         "model": plan.model,
         "seed": plan.seed if alone else chain.seed,
-        "frames": sum(segment["frames"] for segment in segments),
+        "frames": extended + sum(segment["frames"] for segment in segments),
+        **({"extended_frames": extended} if extended else {}),
         "head_frames_cut": segments[0]["head_frames_cut"],
         "width": generation.width,
         "height": generation.height,

@@ -163,7 +163,8 @@ class TaskRun:
             segments = clips.finish(told, self._title())
         _log_warnings(segments)
         planned = (*self._parsed.adjustments, *self._chain.adjustments, *self._beginning.adjustments)
-        result = describe(facts, last, segments, self.listener.timings, (*planned, *clips.adjustments))
+        adjusted, extended = (*planned, *clips.adjustments), self._beginning.frames
+        result = describe(facts, last, segments, self.listener.timings, adjusted, extended)
         return self._services.outbox.post(self.claim, self._files, result, self.report())
 
     def _generate(self, forecast: Forecast) -> Made:
