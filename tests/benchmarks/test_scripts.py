@@ -47,6 +47,14 @@ def test_overhead() -> None:
     assert {"cpu", "cores", "load", "python"} <= set(found["machine"])
 
 
+def test_chain_overhead() -> None:
+    small = ["--segments", "3", "--rounds", "1", "--engine-ms", "20", "--upload-ms", "1", "--frames", "9"]
+    found = told("chain_overhead.py", *small)
+    assert found["chain"]["segments"] == 3
+    assert min(found["ratio"], found["bare"]) > 0
+    assert list(found["movie_ms"]) == ["12", "24"]
+
+
 def test_claims() -> None:
     found = told("queue.py", "--only", "claims", "--claims", "20")
     claims = found["claim_ms"]
