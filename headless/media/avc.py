@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 
 PARAMETER_SET_IDS = 32
 """An SPS has an id from 0 to 31. Ours and their PPS share one number."""
+_MOST_SPS, _MOST_PPS = 31, 255
+"""As many as an `avcC` box can count."""
 
 _SPS, _PPS, _SPS_EXTENSION, _SUBSET_SPS = 7, 8, 13, 15
 _PARAMETER_SETS = frozenset({_SPS, _PPS, _SPS_EXTENSION, _SUBSET_SPS})
-_IDR = 5
 _LENGTH_SIZE = 4
 _HIGH_PROFILE = 100
 _EIGHT_BIT_420 = bytes((0xFC | 1, 0xF8, 0xF8, 0))
@@ -50,11 +51,16 @@ class AvcConfig:
         return set(other.sps) <= set(self.sps) and set(other.pps) <= set(self.pps)
 
     def merged(self, other: AvcConfig) -> AvcConfig:
-        """Both sets of sets, the higher level and profile. `ValueError` where two that differ share an id."""
+        """Both sets of sets, the higher level and profile.
+
+        `ValueError` where two that differ share an id, or there are too many.
+        """
         sps = (*self.sps, *(one for one in other.sps if one not in self.sps))
         pps = (*self.pps, *(one for one in other.pps if one not in self.pps))
         if len({sps_id(one) for one in sps}) < len(sps) or len({pps_id(one) for one in pps}) < len(pps):
             raise ValueError("two parameter sets that differ have one id")
+        if len(sps) > _MOST_SPS or len(pps) > _MOST_PPS:
+            raise ValueError("there are too many parameter sets")
         profile = max(self.profile, other.profile)
         both = self.compatibility & other.compatibility
         return replace(
@@ -66,10 +72,13 @@ class AvcConfig:
             pps=pps,
         )
 
-    def free_id(self) -> int | None:
-        """The smallest id that neither an SPS nor a PPS has; `None` where all 32 are taken."""
+    def free_id(self) -> int:
+        """The smallest id that neither an SPS nor a PPS has. `ValueError` where all 32 are taken."""
         taken = {sps_id(one) for one in self.sps} | {pps_id(one) for one in self.pps}
-        return next((number for number in range(PARAMETER_SET_IDS) if number not in taken), None)
+        for number in range(PARAMETER_SET_IDS):
+            if number not in taken:
+                return number
+        raise ValueError("no id is left")
 
 
 def sps_id(nal_unit: bytes) -> int:
@@ -96,11 +105,6 @@ def nal_units(sample: bytes) -> Iterator[bytes]:
 def carried_sets(sample: bytes) -> tuple[bytes, ...]:
     """Parameter sets inside a sample, where they replace earlier ones with their ids."""
     return tuple(unit for unit in nal_units(sample) if unit[0] & 0x1F in _PARAMETER_SETS)
-
-
-def begins_anew(sample: bytes) -> bool:
-    """Whether a sample is an IDR picture: nothing after it refers to anything before it."""
-    return any(unit[0] & 0x1F == _IDR for unit in nal_units(sample))
 
 
 def _sets(data: bytes, at: int, mask: int) -> tuple[tuple[bytes, ...], int]:

@@ -80,7 +80,7 @@ def _format(source: VideoSource, field: str) -> PictureFormat:
         raise BadInput(f"{field}: {error}") from error
     primaries, transfer, matrix = context.color_primaries, context.color_trc, context.colorspace
     colour = None
-    if _UNSPECIFIED not in (primaries, transfer, matrix):
+    if len(config.sps) == 1 and _UNSPECIFIED not in (primaries, transfer, matrix):
         colour = int(primaries), int(transfer), int(matrix), context.color_range == _FULL_RANGE
     return PictureFormat(stream.width, stream.height, time_base.denominator, config, colour)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from headless.errors import BadInput
-from headless.media.avc import carried_sets
+from headless.media.avc import AvcConfig, carried_sets
 from headless.media.avc_colours import with_told_colours
 from headless.media.coded_clip import CodedClip, read_coded_clip, read_samples
 from headless.media.movie import HELD_BACK
@@ -151,22 +151,26 @@ def _copyable(
 def _joined(coded: CodedClip, rate: Fraction, crf: float) -> tuple[CodedClip, int]:
     """The head with the parameter sets of our clips beside its own, by a clock that has the ticks of both."""
     ticks = math.lcm(coded.picture.timescale, rate.numerator)
-    free = coded.picture.config.free_id()
-    if ticks > _MOST_TICKS or free is None:
-        raise _NotCopiedError("no clock or no parameter set is left for what follows")
-    for own_set in (0, free):
-        ours = _our_format(coded.picture, rate, crf, own_set)
-        try:
-            config = coded.picture.config.merged(ours.config)
-        except ValueError:
-            continue
-        colour = coded.picture.colour if coded.picture.colour == ours.colour else None
-        picture = replace(coded.picture, config=config, colour=colour)
-        return replace(coded, picture=picture).in_ticks(ticks), own_set
-    raise _NotCopiedError("its parameter sets leave no room for those of what follows")
+    if ticks > _MOST_TICKS:
+        raise _NotCopiedError("no clock has its times and those of what follows")
+    try:
+        config, own_set = _with_ours(coded.picture, rate, crf)
+    except ValueError as error:
+        raise _NotCopiedError(f"its parameter sets cannot stand beside others: {error}") from error
+    colour = coded.picture.colour if len(config.sps) == 1 else None
+    picture = replace(coded.picture, config=config, colour=colour)
+    return replace(coded, picture=picture).in_ticks(ticks), own_set
 
 
-def _our_format(like: PictureFormat, rate: Fraction, crf: float, own_set: int) -> PictureFormat:
+def _with_ours(picture: PictureFormat, rate: Fraction, crf: float) -> tuple[AvcConfig, int]:
+    """The parameter sets of both, and the number of ours: 0 where the head was coded exactly as they are."""
+    if picture.config.holds(_our_config(picture, rate, crf, 0)):
+        return picture.config, 0
+    free = picture.config.free_id()
+    return picture.config.merged(_our_config(picture, rate, crf, free)), free
+
+
+def _our_config(like: PictureFormat, rate: Fraction, crf: float, own_set: int) -> AvcConfig:
     """How `VideoWriter` codes pictures of that size: seen on one."""
     with tempfile.TemporaryDirectory(prefix="headless-format-") as folder:
         path = Path(folder) / "one.mp4"
@@ -174,7 +178,7 @@ def _our_format(like: PictureFormat, rate: Fraction, crf: float, own_set: int) -
             path, width=like.width, height=like.height, fps=rate, crf=crf, parameter_set=own_set
         ) as writer:
             writer.write(np.zeros((like.height, like.width, 3), np.uint8))
-        return read_coded_clip(path).picture
+        return read_coded_clip(path).picture.config
 
 
 def _checked(samples: Iterator[bytes], check: Callable[[], None]) -> Iterator[bytes]:

@@ -20,8 +20,11 @@ _UTF8 = 1
 
 @dataclass(frozen=True)
 class PictureFormat:
-    """What every sample of a track shares. `colour` is primaries, transfer and matrix of ITU-T H.273, with
-    full range or not; without it the parameter sets alone say. `timescale` is in ticks per second."""
+    """What every sample of a track shares. `timescale` is in ticks per second.
+
+    `colour` is primaries, transfer and matrix of ITU-T H.273, with full range or not. It is left out where
+    there are several parameter sets, each of which says it for its own pictures.
+    """
 
     width: int
     height: int

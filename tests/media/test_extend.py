@@ -330,3 +330,35 @@ def test_a_cancelled_copy_leaves_nothing(made: Callable[[Path], Path], tmp_path:
     with pytest.raises(Cancelled):
         copy_head(video, tmp_path / "out" / "copy.mp4", width=64, height=48, fps=16, check=check)
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_movie_of_two_codings_leaves_colours_to_the_parameter_sets(tmp_path: Path) -> None:
+    """A player that believes the container would show one part in the colours of the other."""
+    head = copy_head(tagged_bt601(tmp_path), tmp_path / "copy.mp4", width=64, height=48, fps=16)
+    growing, finished, _ = extended(head, tmp_path, clips=1)
+    assert b"colr" not in growing.read_bytes()
+    assert b"colr" not in finished.read_bytes()
+    alone = copy_head(ours(tmp_path), tmp_path / "ours.mp4", width=64, height=48, fps=16)
+    assert b"colr" in alone.path.read_bytes()
+
+
+def hidden_frames(folder: Path) -> Path:
+    """An edit list leaves out the first frames, which the others need."""
+    path = folder / "head.mp4"
+    with av.open(str(baseline(folder / "plain"))) as plain, av.open(str(path), "w") as output:
+        stream = output.add_stream_from_template(plain.streams.video[0])
+        for packet in plain.demux(video=0):
+            if packet.size and packet.pts is not None and packet.dts is not None:
+                packet.pts, packet.dts = packet.pts - 3 * 1024, packet.dts - 3 * 1024
+                packet.stream = stream
+                output.mux(packet)
+    return path
+
+
+def test_frames_that_are_not_shown_are_not_copied(tmp_path: Path) -> None:
+    (tmp_path / "plain").mkdir()
+    video = hidden_frames(tmp_path)
+    shown = read_clip(video)
+    head = copy_head(video, tmp_path / "copy.mp4", width=64, height=48, fps=16)
+    assert (head.copied, head.frames) == (False, len(shown))
+    assert head.adjustments[0].why.startswith("some of its")
