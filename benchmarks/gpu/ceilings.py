@@ -37,13 +37,21 @@ class Forward:
     width: int
     feed_forward: int
     layers: int
+    heads: int
 
     @classmethod
     def of(cls, config: Any, latents: tuple[int, int, int], text: int) -> Forward:
         """For a transformer's config and latents of (frames, height, width)."""
         frames, height, width = latents
-        heads = config.num_attention_heads * config.attention_head_dim
-        return cls(frames * height * width // 4, text, heads, config.ffn_dim, config.num_layers)
+        heads = config.num_attention_heads
+        return cls(
+            tokens=frames * height * width // 4,
+            text=text,
+            width=heads * config.attention_head_dim,
+            feed_forward=config.ffn_dim,
+            layers=config.num_layers,
+            heads=heads,
+        )
 
     @property
     def matmul(self) -> int:
@@ -84,8 +92,7 @@ def _matmul(forward: Forward, device: torch.device, dtype: torch.dtype) -> float
 
 
 def _attention(forward: Forward, kernel: str, device: torch.device, dtype: torch.dtype) -> float:
-    heads = max(forward.width // 128, 1)
-    shape = (1, forward.tokens, heads, forward.width // heads)
+    shape = (1, forward.tokens, forward.heads, forward.width // forward.heads)
     query, key, value = (torch.randn(shape, device=device, dtype=dtype) for _ in "qkv")
     backend = AttentionBackendName(kernel)
     spent = best(lambda: dispatch_attention_fn(query, key, value, backend=backend), device, times=5)

@@ -16,4 +16,5 @@ def test_the_pipeline_benchmark_compares_equal_results() -> None:
     summary = json.loads(ran.stdout.splitlines()[-1])
     assert summary["equal"] is True
     assert summary["ratio"] > 0
+    assert all(case["over_floor"] > 0 and case["ceilings"]["matmul_tflops"] > 0 for case in summary["cases"])
     assert [case["images"] for case in summary["cases"]] == ["start", "start and last"]
