@@ -16,6 +16,7 @@ from torch import Tensor
 
 from models.vae import WanVae
 from training.cases import Case, WholeClipEncoder, cases_of
+from training.preview import fit_preview, save_preview
 from training.vae_clip import ClipVae
 from training.world import SIZES, make_scene
 
@@ -30,6 +31,12 @@ LONG: Final = 8
 def encoder_of(vae: WanVae) -> WholeClipEncoder:
     """The encoder of a trained VAE."""
     return WholeClipEncoder(ClipVae(vae.module), vae.latents_mean, vae.latents_std)
+
+
+def fit_colours(out: Path, clips: int = 16) -> None:
+    """Write what previews need beside the VAE."""
+    vae = WanVae.load(out / "vae")
+    save_preview(out / "vae", *fit_preview(encoder_of(vae), clips))
 
 
 def make_shard(vae: WholeClipEncoder, shard: int, scenes: int = SCENES) -> list[dict[str, Any]]:
@@ -91,6 +98,8 @@ def main() -> None:
     options = parser.parse_args()
     first, every = options.part.split("/")
     torch.set_num_threads(1)
+    if first == "0":
+        fit_colours(options.out)
     run(options.out, options.work, part=(int(first), int(every)))
 
 

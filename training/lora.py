@@ -8,11 +8,11 @@ from typing import Any, Final
 
 import torch
 from diffusers import WanTransformer3DModel
-from safetensors.torch import save_file
 from torch import Tensor
 
 from models.lora_names import wan_module
 from models.weights import load_transformer
+from training.store import write_tensors
 
 RANK: Final = 16
 
@@ -76,4 +76,4 @@ def save_lightx2v_dialect(path: Path, weights: Mapping[str, Tensor], title: str)
 def _save(path: Path, tensors: Mapping[str, Tensor], title: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     halves = {name: tensor.detach().to(torch.float16).contiguous() for name, tensor in tensors.items()}
-    save_file(halves, path, metadata={"format": "pt", "modelspec.title": title})
+    write_tensors(path, halves, **{"modelspec.title": title})

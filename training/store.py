@@ -23,9 +23,15 @@ def save_network(folder: Path, module: torch.nn.Module, config: Mapping[str, Any
         for name, tensor in module.state_dict().items()
         if name != "encoder.embed_tokens.weight"
     }
-    save_file(tensors, folder / f"{stem}.safetensors", metadata={"format": "pt"})
+    write_tensors(folder / f"{stem}.safetensors", tensors)
     fields = {"_class_name": type(module).__name__, **config}
     (folder / "config.json").write_text(json.dumps(fields, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], **metadata: str) -> None:
+    """A safetensors file that everyone may read; the library gives it to its owner alone."""
+    save_file(dict(tensors), path, metadata={"format": "pt", **metadata})
+    path.chmod(0o644)
 
 
 def _stored(tensor: Tensor, *, whole: bool) -> Tensor:

@@ -44,12 +44,28 @@ STAGES: Final = (
     Stage(steps=400, batch=2, frames=LENGTHS, crop=None),
 )
 REFINING: Final = (Stage(steps=600, batch=2, frames=LENGTHS, crop=None),)
-"""A second run from where the first ended, with a learning rate of its own."""
+DECODING: Final = (Stage(steps=600, batch=32, frames=(1, 17, 1, 17, 1, 33), crop=None),)
 
 
-def plan_of(stages: tuple[Stage, ...]) -> Plan:
-    """One learning rate for all stages."""
-    return Plan(steps=sum(stage.steps for stage in stages), rate=1e-3)
+@dataclass(frozen=True)
+class Run:
+    """Stages with one learning rate of their own, from where the run before ended.
+
+    With `decoder_only` the encoder stays as it is, and what was encoded with it stays right.
+    """
+
+    stages: tuple[Stage, ...]
+    rate: float = 1e-3
+    decoder_only: bool = False
+
+    @property
+    def plan(self) -> Plan:
+        """Its length and its learning rate."""
+        return Plan(steps=sum(stage.steps for stage in self.stages), rate=self.rate)
+
+
+RUNS: Final = (Run(STAGES), Run(REFINING), Run(DECODING, 8e-4, decoder_only=True))
+DECODER: Final = ("decoder.", "post_quant_conv.")
 
 
 def new_vae() -> AutoencoderKLWan:
@@ -95,23 +111,19 @@ def _clip(seed: int, frames: int, height: int, width: int, crop: int | None) -> 
     return clip[:, :, top : top + crop, left : left + crop]
 
 
-def loss_of(vae: ClipVae, clips: Tensor, step: int) -> Tensor:
+def loss_of(vae: ClipVae, clips: Tensor, step: int, *, decoder_only: bool = False) -> Tensor:
     """Absolute and squared error of pixels, absolute error of edges, and a little of the latents' size.
 
     The product never samples the posterior, so its variance is not trained; a little noise keeps near latents
     near in pixels.
     """
-    mean, _ = vae.encode(clips)
+    with torch.set_grad_enabled(not decoder_only):
+        mean, _ = vae.encode(clips)
     noise = torch.randn(mean.shape, generator=seeded(SEED, step))
-    rebuilt = vae.decode(mean + NOISE * noise)
-    wrong = rebuilt - clips
-    edges = sum(wrong.diff(dim=dim).abs().mean() for dim in (2, 3, 4) if wrong.shape[dim] > 1)
-    return (
-        wrong.abs().mean()
-        + 2 * wrong.square().mean()
-        + EDGE_WEIGHT * edges
-        + SIZE_WEIGHT * mean.square().mean()
-    )
+    wrong = vae.decode(mean + NOISE * noise) - clips
+    steps = [wrong.diff(dim=dim).abs().mean() for dim in (2, 3, 4) if wrong.shape[dim] > 1]
+    edges = EDGE_WEIGHT * torch.stack(steps).sum()
+    return wrong.abs().mean() + 2 * wrong.square().mean() + edges + SIZE_WEIGHT * mean.square().mean()
 
 
 @torch.no_grad()
@@ -129,30 +141,40 @@ def statistics(vae: ClipVae, clips: int) -> dict[str, list[float]]:
 def run(
     out: Path,
     work: Path,
-    runs: tuple[tuple[Stage, ...], ...] = (STAGES, REFINING),
+    runs: tuple[Run, ...] = RUNS,
     *,
     fused: NormSilu = norm_silu,
+    clips: int = 64,
     stop_at: int | None = None,
 ) -> None:
-    """Train, or go on training, and write `out`/vae."""
+    """Train, or go on training, and write `out`/vae with the statistics of so many clips.
+
+    `stop_at` ends the first run early, as a kill would, and writes nothing.
+    """
     vae = new_vae()
-    clip_vae = ClipVae(vae, fused)
-    parameters = dict(vae.named_parameters())
-    before = 0
-    for number, stages in enumerate(runs):
-        average = train(
-            parameters,
-            lambda step, stages=stages, before=before: loss_of(
-                clip_vae, batch_of(stages, step, before), before + step
-            ),
-            plan_of(stages),
-            work / f"vae_{number}.pt",
-            stop_at=stop_at,
-        )
-        vae.load_state_dict(average)
-        before += plan_of(stages).steps
+    earlier = 0
+    for number, this in enumerate(runs):
+        average = _train(vae, this, earlier, work / f"vae_{number}.pt", fused, stop_at)
+        if stop_at is not None:
+            return
+        vae.load_state_dict(average, strict=False)
+        earlier += this.plan.steps
     vae.half().float()
-    save_network(out / "vae", vae, {**CONFIG, **statistics(ClipVae(vae), 64)})
+    save_network(out / "vae", vae, {**CONFIG, **statistics(ClipVae(vae), clips)})
+
+
+def _train(
+    vae: AutoencoderKLWan, this: Run, earlier: int, checkpoint: Path, fused: NormSilu, stop_at: int | None
+) -> dict[str, Tensor]:
+    clip_vae = ClipVae(vae, fused)
+    prefixes = DECODER if this.decoder_only else ("",)
+    parameters = {name: tensor for name, tensor in vae.named_parameters() if name.startswith(prefixes)}
+
+    def loss(step: int) -> Tensor:
+        clips = batch_of(this.stages, step, earlier)
+        return loss_of(clip_vae, clips, earlier + step, decoder_only=this.decoder_only)
+
+    return train(parameters, loss, this.plan, checkpoint, stop_at=stop_at)
 
 
 def main() -> None:
@@ -160,10 +182,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("models/tiny"))
     parser.add_argument("--work", type=Path, default=Path("out/training"))
-    parser.add_argument("--stop-at", type=int)
+    parser.add_argument("--runs", type=int, default=len(RUNS), help="so many of the runs, then write")
+    parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
-    torch.set_num_threads(2)
-    run(options.out, options.work, fused=compiled_norm_silu(), stop_at=options.stop_at)
+    torch.set_num_threads(options.threads)
+    run(options.out, options.work, RUNS[: options.runs], fused=compiled_norm_silu())
 
 
 if __name__ == "__main__":

@@ -1,0 +1,130 @@
+"""How well end-frame modes and ways of continuing keep to what they are told, on the trained tiny model.
+
+    python benchmarks/quality.py [--scenes 64] [--only modes|continuations|chains] [--json]
+
+The scenes are held out: one shape that moves over a coloured background, 64x64, 17 frames. It is a small
+model of a synthetic world: the numbers compare methods, they do not foretell what a full-size model does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from statistics import fmean
+from typing import Final
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.world_clips import FRAMES, Chain, Studio, changed_psnr, held_out, lora_pair, pictures
+from headless.quality.clip_meter import measure, seam_between
+from headless.quality.drift import drift
+from headless.quality.fidelity import fidelity, psnr
+from headless.quality.frame_look import look_at
+from headless.quality.thresholds import load_thresholds
+
+MODES: Final = ("none", "extra_latent", "in_chunk", "slot", "repeat_4")
+METHODS: Final = {
+    "latents": "latent hand-off (SVI)",
+    "pixels": "9-frame prefix",
+    "last_frame": "last frame only",
+}
+LIGHTNING: Final = "extra_latent, 4-step LoRAs"
+SEGMENTS: Final = 6
+
+Row = Mapping[str, float]
+
+
+def mode_row(studio: Studio, mode: str, number: int) -> Row:
+    """One scene from its start to its end image, or without the end image, or in 4 steps."""
+    scene = held_out(number)
+    truth = pictures(scene, 0, FRAMES + 1)
+    used = "extra_latent" if mode in ("none", LIGHTNING) else mode
+    end = truth[FRAMES if used == "extra_latent" else FRAMES - 1]
+    told = {} if mode == "none" else {"end_image": end, "end_frame_mode": used}
+    fast = {"loras": lora_pair("wan_tiny_lightning_4steps"), "steps": 4, "solver": "euler"}
+    request = studio.request(
+        scene, number, start_image=truth[0], **told, **(fast if mode == LIGHTNING else {})
+    )
+    shot = studio.shoot(request)
+    first, last = fidelity(shot.frames[0], truth[0]), fidelity(shot.end, end)
+    return {
+        "start_psnr": first.psnr,
+        "start_ssim": first.ssim,
+        "end_psnr": last.psnr,
+        "end_ssim": last.ssim,
+        "end_psnr_changed": changed_psnr(shot.end, end, truth[0]),
+        "truth_psnr": fmean(psnr(a, b) for a, b in zip(shot.frames, truth, strict=False)),
+        "motion": measure(shot.frames, load_thresholds()).motion,
+    }
+
+
+def continuation_row(studio: Studio, method: str, number: int) -> Row:
+    """Two clips of one scene, the second continuing the first."""
+    scene = held_out(number)
+    with tempfile.TemporaryDirectory() as folder:
+        chain = Chain(studio, scene, number, method, Path(folder))
+        chain.go_on()
+        new = chain.go_on()
+    before, after = chain.frames[:-new], chain.frames[-new:]
+    seam = seam_between(list(before), list(after))
+    ahead = pictures(scene, FRAMES, new)
+    limits = load_thresholds()
+    return {
+        "new_frames": new,
+        "seam_difference": seam.difference,
+        "seam_colour": seam.colour,
+        "truth_psnr": fmean(psnr(a, b) for a, b in zip(after, ahead, strict=True)),
+        "motion_kept": measure(after, limits).motion / max(measure(before, limits).motion, 0.1),
+    }
+
+
+def chain_row(studio: Studio, method: str, number: int) -> Row:
+    """Six clips of one scene: how far the end is from the start image."""
+    scene = held_out(number)
+    with tempfile.TemporaryDirectory() as folder:
+        chain = Chain(studio, scene, number, method, Path(folder))
+        for _ in range(SEGMENTS):
+            chain.go_on()
+    wandered = drift([look_at(frame) for frame in chain.frames[-4:]], look_at(pictures(scene, 0, 1)[0]))
+    return {"delta_e": wandered.delta_e, "contrast": wandered.contrast, "frames": len(chain.frames)}
+
+
+def rows(studio: Studio, scenes: int, only: str | None) -> Iterator[dict[str, object]]:
+    """Every row of the tables, averaged over the scenes."""
+    if only in (None, "modes"):
+        for mode in (*MODES, LIGHTNING):
+            yield _averaged("end frame", mode, [mode_row(studio, mode, n) for n in range(scenes)])
+    for method, name in METHODS.items():
+        if only in (None, "continuations"):
+            found = [continuation_row(studio, method, n) for n in range(scenes)]
+            yield _averaged("continuation", name, found)
+        if only in (None, "chains"):
+            found = [chain_row(studio, method, n) for n in range(max(scenes // 4, 1))]
+            yield _averaged(f"chain of {SEGMENTS}", name, found)
+
+
+def _averaged(table: str, name: str, found: list[Row]) -> dict[str, object]:
+    means = {key: round(fmean(min(row[key], 99.0) for row in found), 3) for key in found[0]}
+    return {"benchmark": "quality", "table": table, "method": name, "scenes": len(found), **means}
+
+
+def main() -> int:
+    """Print one line per row."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--scenes", type=int, default=64)
+    parser.add_argument("--only", choices=("modes", "continuations", "chains"))
+    parser.add_argument("--json", action="store_true", help="one JSON line per row")
+    options = parser.parse_args()
+    studio = Studio()
+    for row in rows(studio, options.scenes, options.only):
+        told = json.dumps(row) if options.json else "  ".join(f"{key} {value}" for key, value in row.items())
+        print(told, flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
