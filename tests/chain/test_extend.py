@@ -13,6 +13,7 @@ from headless.task import Json, TaskStatus
 from tests.worker.place import Place
 
 FIRST = 13
+pytestmark = pytest.mark.usefixtures("without_sheets")
 
 
 def _numbers(place: Place, task: str) -> list[int]:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from itertools import product
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from headless.adapters.numbered_frames import read_number
 from headless.media.video import read_clip
@@ -62,8 +64,10 @@ class Chain:
 
     @property
     def frames(self) -> int:
-        """How many frames the video has: F + (N - 1)(F - cut), and one less for a loop."""
-        return FRAMES + (self.segments - 1) * (FRAMES - self.cut) - self.loop
+        """How many frames the video has: F + (N - 1)(F - cut). A loop whose end image is its last frame has
+        one less."""
+        repeated = self.loop and self.mode != "extra_latent"
+        return FRAMES + (self.segments - 1) * (FRAMES - self.cut) - repeated
 
 
 CHAINS = [
@@ -83,8 +87,11 @@ CHAINS = [
 ]
 
 
+pytestmark = pytest.mark.usefixtures("without_sheets")
+
+
 @pytest.fixture(scope="module")
-def chains(tmp_path_factory: pytest.TempPathFactory) -> tuple[Place, dict[Chain, str]]:
+def chains(without_sheets: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[Place, dict[Chain, str]]:
     """All chains, worked off by one worker."""
     place = Place(tmp_path_factory.mktemp("numbers") / "place")
     picture = place.picture()
@@ -105,3 +112,43 @@ def test_every_number_is_shown_once(chains: tuple[Place, dict[Chain, str]], chai
     assert [segment["head_frames_cut"] for segment in segments] == [0] + [chain.cut] * (chain.segments - 1)
     starts = [segment["first_frame"] for segment in segments]
     assert starts == [sum(s["frames"] for s in segments[:index]) for index in range(chain.segments)]
+
+
+@st.composite
+def any_chain(draw: st.DrawFn) -> tuple[dict[str, Json], list[str | None]]:
+    """Parameters of a chain that the planner accepts, and the end-frame mode of each segment."""
+    svi = draw(st.booleans())
+    continuation = draw(st.sampled_from(("latents", "pixels", "last_frame")[not svi :]))
+    modes = LATENT_MODES if continuation == "latents" else MODES
+    ends = draw(st.lists(st.sampled_from(modes), min_size=1, max_size=6))
+    told: dict[str, Json] = {
+        "svi2pro": svi,
+        "continuation": continuation,
+        "num_frames": draw(st.sampled_from((17, 21, 33))),
+        "end_tail_latents": draw(st.integers(0, 2)),
+        "color_lock": draw(st.sampled_from(("off", "previous", "anchor"))),
+        "color_lock_strength": 0.1,  # The fake engine's colours jump, and numbers should stay legible.
+        "seed": draw(st.integers(0, 2**32 - 1)),
+    }
+    if continuation != "last_frame" and len(ends) > 1:
+        told["overlap"] = draw(st.sampled_from((0, 4, 8)))
+    return told, ends
+
+
+@settings(max_examples=12, deadline=None)
+@given(drawn=any_chain())
+def test_any_chain_shows_every_number_once(
+    drawn: tuple[dict[str, Json], list[str | None]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    told, ends = drawn
+    place = Place(tmp_path_factory.mktemp("any") / "place")
+    picture = place.picture()
+    segments: list[Json] = [{"end_image": picture, "end_frame_mode": end} if end else {} for end in ends]
+    task = place.enqueue(place.job(start_image=picture, **told, segments=segments))
+    assert place.work("--output-dir", "") == 0
+    result = place.result(task)
+    made = [segment["frames"] for segment in result["segments"]]
+    numbers = [read_number(frame) for frame in read_clip(place.stored(task, "video.mp4"))]
+    assert numbers == list(range(sum(made)))
+    if len(ends) > 1:
+        assert made == [segment["shown_frames"] for segment in result["parameters"]["segments"]]

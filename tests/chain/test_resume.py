@@ -14,6 +14,7 @@ from tests.worker.mp4 import read_mp4
 from tests.worker.place import Place
 
 WAN = ("--device", "cpu")
+pytestmark = pytest.mark.usefixtures("without_sheets")
 
 
 def frames_of(place: Place, task: str, attempt: int = 1) -> Clip:

@@ -9,12 +9,12 @@ import pytest
 
 from headless.segment import Clip
 from headless.task import Json, TaskStatus
-from tests.crash.sites import Attempt, LocalSite
+from tests.crash.sites import Attempt, LocalSite, Site, SupabaseSite
 
 SEGMENTS = 4
 
 
-def _enqueue(site: LocalSite, continuation: str) -> str:
+def _enqueue(site: Site, continuation: str) -> str:
     segments: list[Json] = [{"prompt": f"part {index}"} for index in range(SEGMENTS)]
     svi = continuation == "latents"
     return site.enqueue(segments=segments, num_frames=9, svi2pro=svi, continuation=continuation)
@@ -31,7 +31,7 @@ def calm(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Clip]:
     return clips
 
 
-def _check(site: LocalSite, task: str, clip: Clip, how: str, kept: int) -> None:
+def _check(site: Site, task: str, clip: Clip, how: str, kept: int) -> None:
     assert site.view(task).status is TaskStatus.COMPLETE
     assert site.attempts(task) == [Attempt("doomed", how), Attempt("rescuer", "completed")]
     reused = [segment["reused"] for segment in site.result(task)["segments"]]
@@ -77,3 +77,14 @@ def test_a_worker_that_is_asked_to_stop_gives_back_a_chain_between_segments(
     local_site.let_leases_run_out()
     assert local_site.work("rescuer") == 0
     _check(local_site, task, calm["latents"], "released", 1)
+
+
+def test_killed_on_supabase(supabase_site: SupabaseSite, calm: dict[str, Clip]) -> None:
+    """The finished segments lie where another worker may read them, and where another task finds them."""
+    task = _enqueue(supabase_site, "latents")
+    supabase_site.kill_at("checkpointed*2")
+    supabase_site.let_leases_run_out()
+    again = _enqueue(supabase_site, "latents")
+    assert supabase_site.work("rescuer") == 0
+    _check(supabase_site, task, calm["latents"], "crashed", 2)
+    assert [segment["reused"] for segment in supabase_site.result(again)["segments"]] == [True] * SEGMENTS
