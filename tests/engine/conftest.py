@@ -14,6 +14,7 @@ from headless.engine.wan import WanEngine
 from headless.segment import Clip, Generation, Picture, SegmentRequest
 from headless.task import Phase
 from models.registry import Registry, load_models_def
+from tests.tools.small_requests import small_request
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -81,22 +82,8 @@ def picture(height: int = 64, width: int = 64, *, colour: tuple[int, int, int] =
     return image.astype(np.uint8)
 
 
-REQUEST = SegmentRequest(
-    model="wan_tiny_i2v",
-    prompt="a red disc over the sea",
-    negative_prompt="blurry",
-    width=64,
-    height=64,
-    num_frames=9,
-    steps=4,
-    guidance_scale=1.0,
-    guidance_scale_2=1.0,
-    flow_shift=5.0,
-    seed=7,
-    end_frame_mode="extra_latent",
-    motion_latent_count=1,
-    svi_pad_empty_frames_with_anchor=False,
-    start_image=picture(),
+REQUEST = small_request(
+    prompt="a red disc over the sea", negative_prompt="blurry", steps=4, start_image=picture()
 )
 
 

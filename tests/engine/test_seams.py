@@ -16,9 +16,9 @@ import pytest
 
 from headless.adapters.fake_engine import FakeEngine
 from headless.adapters.numbered_frames import read_number
+from headless.clip_frames import write_frames
 from headless.engine.handoff import load_latents
 from headless.engine.wan import WanEngine
-from headless.clip_frames import write_frames
 from headless.segment import Generation, Picture, SegmentRequest
 from models.registry import Registry, load_models_def
 from tests.engine.conftest import ROOT, Heard, request

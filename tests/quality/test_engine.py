@@ -15,31 +15,14 @@ from headless.engine.sampling import seeded_noise
 from headless.engine.wan import WanEngine
 from headless.job_listener import SilentListener
 from headless.planning.seeds import retry_seed
-from headless.segment import SegmentRequest
 from models.registry import load_models_def
 from models.vae import WanVae
+from tests.tools.small_requests import small_request
 from tests.tools.tiny_clips import disc
 from tests.worker.place import Place
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-REQUEST = SegmentRequest(
-    model="wan_tiny_i2v",
-    prompt="a disc",
-    negative_prompt="",
-    width=64,
-    height=64,
-    num_frames=9,
-    steps=1,
-    guidance_scale=1.0,
-    guidance_scale_2=1.0,
-    flow_shift=5.0,
-    seed=7,
-    end_frame_mode="extra_latent",
-    motion_latent_count=1,
-    svi_pad_empty_frames_with_anchor=False,
-    start_image=disc((200, 60, 40)),
-    end_image=disc((0, 255, 0)),
-)
+REQUEST = small_request(prompt="a disc", start_image=disc((200, 60, 40)), end_image=disc((0, 255, 0)))
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ from headless.quality.clip_meter import measure
 from headless.quality.thresholds import load_thresholds
 from headless.quality.verdict import Check, flaws, unlike
 from headless.segment import Clip, Picture, SegmentRequest
+from tests.tools.small_requests import small_request
 
 EVERY = tuple(Check)
 
@@ -23,21 +24,12 @@ EVERY = tuple(Check)
 def _request(
     width: int, height: int, frames: int, start: Picture | None, end: Picture | None
 ) -> SegmentRequest:
-    return SegmentRequest(
-        model="wan_tiny_i2v",
-        prompt="",
-        negative_prompt="",
+    return small_request(
         width=width,
         height=height,
         num_frames=frames,
-        steps=1,
-        guidance_scale=1.0,
-        guidance_scale_2=1.0,
-        flow_shift=5.0,
         seed=1,
         end_frame_mode="in_chunk",
-        motion_latent_count=1,
-        svi_pad_empty_frames_with_anchor=False,
         start_image=start,
         end_image=end,
     )
