@@ -53,8 +53,8 @@ def add(commands: Commands, environ: Mapping[str, str]) -> None:
         "  python -m headless plan --model wan_tiny_i2v --start-image cat.png --prompt cat --num-frames 82\n"
         "  python -m headless plan --file job.json --picture plan.png\n"
         "  python -m headless plan --local queue TASK --json\n",
-        usage="%(prog)s [TASK --local DIR | TASK --supabase-url URL] [--file JOB.json] [parameters] "
-        "[--json] [--picture FILE]",
+        usage="%(prog)s [TASK --local DIR | TASK --supabase-url URL] [--file JOB.json] [parameters]\n"
+        "                           [--json] [--picture FILE]",
     )
     parser.add_argument(
         "task", metavar="TASK", nargs="?", help="a task of the queue; without it, the job of --file and flags"
