@@ -10,8 +10,9 @@ from typing import Any
 
 from headless import __version__
 from headless.params.parsed import Parsed
+from headless.planning.chain import ChainPlan
 from headless.planning.plan import Plan
-from headless.result import effective
+from headless.result import effective, effective_of_chain
 from headless.task import Json
 from wan2gp_patch.adjustment import Adjustment
 
@@ -39,7 +40,8 @@ class PeakMemory:
 class AttemptReport:
     """Replaced by a fuller one as the attempt goes on.
 
-    `parsed`: what was read of the task;
+    `parsed`: what was read of the task; `plan`: of its first clip; `chain`: of all,
+    where there are several;
     `inputs`: field -> SHA-256; `weights`: role of a file -> fingerprint; `loras`: names and fingerprints,
     as the hash of a checkpoint's inputs has them;
     `engine`: what the engine has found so far, which goes on changing; `memory`: its memory plan, also where
@@ -48,6 +50,7 @@ class AttemptReport:
 
     parsed: Parsed | None = None
     plan: Plan | None = None
+    chain: ChainPlan | None = None
     adjustments: tuple[Adjustment, ...] = ()
     inputs: Mapping[str, str] = field(default_factory=dict)
     weights: Mapping[str, str] = field(default_factory=dict)
@@ -77,12 +80,11 @@ class AttemptReport:
         if self.plan is None:
             return {}
         translated = self.parsed.adjustments if self.parsed else ()
+        planned = (self.chain or self.plan).adjustments
         told = {
             "model": self.plan.model,
-            "parameters": effective(self.plan),
-            "adjustments": [
-                entry.as_json() for entry in (*translated, *self.plan.adjustments, *self.adjustments)
-            ],
+            "parameters": effective(self.plan) if self.chain is None else effective_of_chain(self.chain),
+            "adjustments": [entry.as_json() for entry in (*translated, *planned, *self.adjustments)],
             **(self.parsed.as_json() if self.parsed else {}),
             "inputs": dict(self.inputs),
             "weights": dict(self.weights),

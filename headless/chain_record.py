@@ -17,7 +17,7 @@ from headless.quality.verdict import warnings
 from headless.segment import Picture
 from headless.segment_told import LIMITED, segment_told
 
-FULL_SIZE_SEGMENTS = 24
+FULL_SIZE_SEGMENTS = 8
 """A longer chain keeps its pictures small: they wait in memory for the contact sheet."""
 SMALL_SIDE = 480
 

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import structlog
 
+from headless import __version__
 from headless.chain_colours import ClipColours
 from headless.checkpoints import Checkpoints
 from headless.clip_frames import Newest, write_frames
@@ -133,9 +134,8 @@ class ClipRun:
         return before.into(clip, request)
 
     def _made_with(self, parts: ClipParts) -> MadeWith:
-        return MadeWith(
-            self.engine.model_def, self.engine.versions(), self.weights, parts.loras, parts.pictures
-        )
+        versions = {"headless": __version__, **self.engine.versions()}
+        return MadeWith(self.engine.model_def, versions, self.weights, parts.loras, parts.pictures)
 
     def _generated(
         self, request: SegmentRequest, sampled: Path | None, later: float

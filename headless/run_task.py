@@ -117,8 +117,9 @@ class TaskRun:
             seed_source=lambda: seed_of(claim.task_id),
             image_sizes=self._inputs.sizes(),
         )
-        plan = self._chain.first
-        self._learn(plan=plan, inputs=self._inputs.hashes(), weights=s.weights(definition.model_def))
+        plan, several = self._chain.first, self._chain if len(self._chain.clips) > 1 else None
+        self._learn(plan=plan, chain=several, inputs=self._inputs.hashes())
+        self._learn(weights=s.weights(definition.model_def))
         self._parts = PartsGatherer(self._inputs, s.loras, self.listener.check).of(self._chain)
         self._learn(loras=_loras(self._parts))
         fitted = tuple(entry for parts in self._parts for entry in parts.inputs.adjustments)
@@ -130,7 +131,7 @@ class TaskRun:
         )
         if params.strict:
             refuse_adjustments(fitted)
-        segments = {"segments": len(self._chain.clips)} if len(self._chain.clips) > 1 else {}
+        segments = {"segments": len(several.clips)} if several else {}
         log.info("planned", model=plan.model, seed=self._chain.seed, frames=plan.num_frames, **segments)
         self.listener.on_waiting()
 

@@ -22,9 +22,9 @@ _BLOCK: Final = 1 << 20
 class MadeWith:
     """What decides a clip beside its request.
 
-    `definition`: of the loaded model, as it is while the clip is made; `versions`: of the engine; `weights`
-    and `loras`: fingerprints of files, by role and by path; `pictures`: hashes that are known already, by the
-    `id` of arrays that live as long as this.
+    `definition`: of the loaded model, as it is while the clip is made; `versions`: of worker and engine;
+    `weights` and `loras`: fingerprints of files, by role and by path; `pictures`: hashes that are known
+    already, by the `id` of arrays that live as long as this.
     """
 
     definition: Mapping[str, Any]
