@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +107,7 @@ class ChainRun:
         made = self.clips.make(
             parts,
             handed,
-            self._target(f"clip-{index:04d}", index),
+            replace(self._target(f"clip-{index:04d}", index), saved=self._looking_ahead(index)),
             colours=lambda: self._colours(parts, handed),
             later=self._later(index, 0),
         )
@@ -144,6 +145,11 @@ class ChainRun:
             parameter_set=0 if head is None else head.parameter_set,
             index=index,
         )
+
+    def _looking_ahead(self, index: int) -> Callable[[Path], None]:
+        if index + 1 == len(self.parts):
+            return lambda _: None
+        return partial(self.clips.look_ahead, self.parts[index + 1])
 
     def _colours(self, parts: ClipParts, handed: HandOff) -> ClipColours | None:
         anchor = parts.inputs.pictures.get("anchor_image", self._anchor())

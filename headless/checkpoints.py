@@ -31,6 +31,8 @@ class Checkpoints:
         self._folder = folder
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._pending: list[Future[None]] = []
+        self._looker = ThreadPoolExecutor(1, thread_name_prefix="look-ahead")
+        self._ahead: dict[str, Future[Path | None]] = {}
 
     def __enter__(self) -> Checkpoints:
         self._pool.submit(lambda: None)  # The thread starts now, and not while the engine waits.
@@ -39,6 +41,7 @@ class Checkpoints:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._looker.shutdown(wait=True, cancel_futures=True)
         self._pool.shutdown(wait=True)
 
     def settle(self, seconds: float) -> None:
@@ -50,6 +53,15 @@ class Checkpoints:
 
         `shared`: or any task of the same owner. No `index`: only such.
         """
+        ahead = self._ahead.pop(digest, None)
+        return self._find(index, digest, shared) if ahead is None else ahead.result()
+
+    def look_ahead(self, index: int | None, digest: str) -> None:
+        """Begin to look for shared latents that `find` will soon be asked for, beside the engine."""
+        context = contextvars.copy_context()
+        self._ahead[digest] = self._looker.submit(context.run, self._find, index, digest, True)
+
+    def _find(self, index: int | None, digest: str, shared: bool) -> Path | None:
         kept = next((c for c in self._claim.checkpoints if c.index == index), None)
         if kept is not None and kept.input_hash == digest:
             return self._fetch(index, digest, kept.object_key, expected=True)

@@ -60,6 +60,8 @@ class Target:
     parameter_set: int = 0
     index: int | None = 0
     """Under which the queue keeps its checkpoint, if it does."""
+    saved: Callable[[Path], None] = lambda _: None
+    """Told beside the engine when the latents are there."""
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ from headless.request import build_request
 from headless.segment import Generation, Picture, SegmentRequest
 from headless.segment_digest import MadeWith, segment_digest
 from headless.task import Phase
+from wan2gp_patch.frames import Source
 
 log = structlog.get_logger(__name__)
 
@@ -207,9 +208,22 @@ class ClipRun:
 
     def _handed(self, generation: Generation, target: Target) -> Future[None] | None:
         """The latents for the next clip, on their way into a file."""
-        if generation.save_handoff is None:
+        save = generation.save_handoff
+        if save is None:
             return None
-        return self.encoding.submit(generation.save_handoff, target.latents)
+
+        def save_and_tell() -> None:
+            save(target.latents)
+            target.saved(target.latents)
+
+        return self.encoding.submit(save_and_tell)
+
+    def look_ahead(self, parts: ClipParts, latents: Path) -> None:
+        """Look for the latents of the next clip, which goes on from these, while this one is decoded."""
+        clip = parts.clip
+        if clip.continues is Source.LATENTS:
+            request = self._request(parts, HandOff(latents))
+            self.checkpoints.look_ahead(clip.index, segment_digest(request, self._made_with(parts)))
 
     def _writer(self, parts: ClipParts, generation: Generation, target: Target) -> VideoWriter:
         return VideoWriter(

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import threading
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from headless.adapters.local_storage import LocalStorage
 from headless.adapters.numbered_frames import read_number
 from headless.job_listener import JobListener
 from headless.media.video import read_clip
+from headless.ports import StoredObject
 from headless.segment import Clip
 from headless.task import Json
 from tests.worker.mp4 import read_mp4
@@ -136,3 +141,23 @@ def test_other_seeds_lie_beside_the_chain_and_one_is_picked_later(place: Place) 
     assert reused(place, picked) == [True, True, False]
     assert place.result(picked)["segments"][1]["seed"] == 12
     assert np.array_equal(frames_of(place, picked)[9:13], read_clip(path))
+
+
+def test_the_engine_does_not_wait_while_storage_is_asked(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether the next segment is there is found out while the one before is decoded."""
+    asked: list[str] = []
+    fetch = LocalStorage.fetch
+
+    def fetched(storage: LocalStorage, key: str, path: Path, limit: int) -> StoredObject:
+        if key.startswith("segments/"):
+            asked.append(threading.current_thread().name.partition("_")[0])
+        return fetch(storage, key, path, limit)
+
+    monkeypatch.setattr(LocalStorage, "fetch", fetched)
+    first, again = (chain(place, *"abc") for _ in range(2))
+    assert place.work() == 0
+    assert asked == ["MainThread", "look-ahead", "look-ahead"] * 2
+    assert reused(place, first) == [False] * 3
+    assert reused(place, again) == [True] * 3
