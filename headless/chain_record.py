@@ -75,7 +75,7 @@ class ChainRecord:
         """What the result says of them, with the seams as they are in the video."""
         measured = self._meter.segments()
         for told, scores in zip(self._told, measured, strict=True):
-            told.known |= self._as_measured(told.known, scores)
+            told.known |= self._as_measured(told, scores)
         if loop:
             self._told[-1].known["loop_seam"] = self._meter.loop_seam().as_json()
         return [told.known for told in self._told]
@@ -96,14 +96,16 @@ class ChainRecord:
             loop_seam=_caption(self._told[-1].known.get("loop_seam")),
         )
 
-    def _as_measured(self, known: dict[str, Any], scores: SegmentScores) -> dict[str, Any]:
-        whole = replace(scores.scores, seam=scores.seam)
+    def _as_measured(self, segment: _Told, scores: SegmentScores) -> dict[str, Any]:
+        known, whole = segment.known, replace(scores.scores, seam=scores.seam)
+        # A segment that was told where to go is not blamed for being there.
+        blamed = replace(whole, drift=None) if "end_image" in segment.given else whole
         told = {key: value for key, value in whole.as_json().items() if key != "seam"}
         finite = [text for text in known["warnings"] if "not finite" in text or text == LIMITED]
         return {
             "seam": None if scores.seam is None else scores.seam.as_json(),
             "scores": known["scores"] | told,
-            "warnings": [*finite, *warnings(whole, self._limits)],
+            "warnings": [*finite, *warnings(blamed, self._limits)],
         }
 
     def _kept(self, frame: Picture) -> Picture:
