@@ -227,6 +227,7 @@ def _check_ranks(place: RankPlace, a: argparse.Namespace) -> None:
     alone = {
         "--engine fake": a.engine == "fake",
         f"--memory {a.memory}": a.memory.startswith("mmgp"),
+        "--weights packed": a.weights == "packed",
         f"--device {a.device}": a.device.startswith("cuda:"),
     }
     for flag, given in alone.items():

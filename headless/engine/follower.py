@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import structlog
 import torch
@@ -19,10 +19,17 @@ from headless.engine.loading import LoadOptions, Recipe, load_experts
 from headless.engine.memory import Memory
 from headless.engine.phases import Expert
 from headless.engine.plans import MemoryPlan
-from headless.engine.team import Member, agreed
+from headless.engine.team import Member, agreed, told_by_rank
 from headless.errors import RankLost
 from headless.rank_place import RankPlace
 from headless.rank_signals import signals_passed_on
+
+_DOING: Final = {
+    "load": "loading",
+    "prepare": "preparing an expert",
+    "run": "running an expert",
+    "release": "letting a model go",
+}
 
 log = structlog.get_logger(__name__)
 
@@ -62,6 +69,7 @@ class Follower:
         self._options = replace(options, team=Member(links))
         self._memory: Memory | None = None
         self._bakery: Bakery | None = None
+        self._plan = MemoryPlan.RESIDENT
 
     def serve(self) -> None:
         """Obey until told to stop. Raises `RankLost` when another rank has died.
@@ -76,12 +84,12 @@ class Follower:
     def _obeyed(self, command: dict[str, Any]) -> bool:
         others: list[Message] = []
         try:
-            with agreed(self._links, others), memory_reported(lambda: str(command["do"]), "of this rank"):
+            with agreed(self._links, others), memory_reported(lambda: _DOING[command["do"]], self._plan):
                 self._obey(command)
         except RankLost:
             raise
         except PeerFailed:
-            log.info("stopped, another rank cannot go on", doing=command["do"], why=others)
+            log.info("another rank cannot go on", doing=command["do"], ranks=told_by_rank(others))
         except Exception as error:
             log.warning("failed, rank 0 decides what comes next", doing=command["do"], exc_info=error)
         else:
@@ -106,7 +114,7 @@ class Follower:
         dtype: torch.dtype = getattr(torch, command["dtype"])
         files = tuple((role, Path(path)) for role, path in command["files"])
         recipe = Recipe(files=files, dtype=dtype, vae_dtype=dtype)
-        plan = MemoryPlan(command["plan"])
+        self._plan = plan = MemoryPlan(command["plan"])
         self._memory, self._bakery = load_experts(recipe, plan, self._device, self._options)
         log.info("experts loaded", memory=plan.value, device=str(self._device))
 

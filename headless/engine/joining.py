@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, Final
@@ -78,6 +78,7 @@ def _linked(place: RankPlace, device: torch.device, answer: timedelta) -> Links:
         idle=gloo_group(TORCH.PrefixStore("idle", store), place, IDLE),
         talk=gloo_group(TORCH.PrefixStore("talk", store), place, answer),
         data=_data_group(TORCH.PrefixStore("data", store), place, device, answer),
+        on_broken=_abort,
     )
 
 
@@ -126,10 +127,14 @@ def _data_group(store: Any, place: RankPlace, device: torch.device, timeout: tim
     return group
 
 
+def _abort() -> None:
+    """End NCCL's kernels: those that wait for a lost rank would keep the device from everything else."""
+    if dist.is_initialized():
+        world: Any = dist.group.WORLD
+        world.abort()
+
+
 def _part(links: Links) -> None:
-    """Let go of NCCL's group; where a rank is lost, without waiting for it."""
-    if not dist.is_initialized():
-        return
-    world: Any = dist.group.WORLD
-    leave: Callable[[], None] = world.abort if links.broken else dist.destroy_process_group
-    leave()
+    """Let go of NCCL's group, which takes all ranks; where one is lost, it has been aborted."""
+    if dist.is_initialized() and not links.broken:
+        dist.destroy_process_group()

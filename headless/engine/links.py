@@ -64,12 +64,23 @@ class Exchange:
 class Links:
     """The links of one rank. `idle` carries commands, `talk` agreement, `data` tensors of the device.
 
-    Every call raises `RankLost` if a rank has died, or has not answered in the groups' time.
+    Every call raises `RankLost` if a rank has died, or has not answered in the groups' time; `on_broken` is
+    called before the first.
     """
 
-    def __init__(self, rank: int, size: int, *, idle: Group, talk: Group, data: Group) -> None:
+    def __init__(
+        self,
+        rank: int,
+        size: int,
+        *,
+        idle: Group,
+        talk: Group,
+        data: Group,
+        on_broken: Callable[[], None] = lambda: None,
+    ) -> None:
         self.rank, self.size = rank, size
         self.broken = False
+        self._on_broken = on_broken
         self._idle, self._talk, self._data = idle, talk, data
 
     def tell(self, command: Message) -> None:
@@ -132,6 +143,7 @@ class Links:
             collective(*arguments).wait()
         except RuntimeError as error:
             self.broken = True
+            self._on_broken()
             raise RankLost(f"{_LOST} ({str(error).splitlines()[0]})") from error
 
 

@@ -99,6 +99,7 @@ class Leader:
         except PeerFailed:
             pass
         if failures:
+            log.warning("another rank cannot go on", ranks=told_by_rank(failures))
             raise error_of(failures)
 
     def split(self, transformer: nn.Module, part: str) -> None:
@@ -170,6 +171,11 @@ def verdict(error: Exception) -> Message:
         return {"class": InternalError.__name__, "message": f"{type(error).__name__}: {error}"}
     known = next(kind for kind in type(error).__mro__ if getattr(errors, kind.__name__, None) is kind)
     return {"class": known.__name__, "message": error.message}
+
+
+def told_by_rank(failures: Sequence[Message]) -> dict[int, str]:
+    """What each rank that failed says."""
+    return {rank: str(told["message"]) for rank, told in enumerate(failures) if told is not None}
 
 
 def error_of(failures: Sequence[Message]) -> Exception:

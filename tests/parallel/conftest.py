@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from headless.engine import loading
+from headless.logs import configure
 from models.registry import Registry, load_models_def
 from models.vae import WanVae
 from tests.engine.conftest import ROOT
@@ -33,6 +35,12 @@ def one_load_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("load_transformer", "load_text_encoder", "load_clip_vision"):
         monkeypatch.setattr(loading, name, alone(getattr(loading, name)))
     monkeypatch.setattr(WanVae, "load", alone(WanVae.load))
+
+
+@pytest.fixture(autouse=True)
+def plain_log() -> None:
+    """As a worker's, and not with every local variable of a traceback: those are whole networks."""
+    configure(debug=False, log_format="json", stream=io.StringIO())
 
 
 @pytest.fixture

@@ -85,7 +85,8 @@ def test_another_ranks_error_is_raised_as_what_it_is(error: Exception, kind: typ
 
 
 def test_a_rank_that_never_answers_is_lost() -> None:
-    links = linked(2)
+    links, broken = linked(2), []
+    links[0]._on_broken = lambda: broken.append("once")
     for group in (links[0]._talk, links[0]._data):
         patient: Any = group
         patient._set_default_timeout(timedelta(milliseconds=300))
@@ -94,6 +95,7 @@ def test_a_rank_that_never_answers_is_lost() -> None:
     # What is broken stays so, and nobody waits again.
     with pytest.raises(RankLost, match="no longer answers"):
         links[0].tell({"do": "stop"})
+    assert broken == ["once"]
     assert not links[1].broken
 
 

@@ -44,7 +44,10 @@ def test_other_places_are_refused(changed: dict[str, str], says: str) -> None:
         read_place(TORCHRUN | changed)
 
 
-@pytest.mark.parametrize("flags", [["--engine", "fake"], ["--memory", "mmgp:3"], ["--device", "cuda:1"]])
+@pytest.mark.parametrize(
+    "flags",
+    [["--engine", "fake"], ["--memory", "mmgp:3"], ["--device", "cuda:1"], ["--weights", "packed"]],
+)
 def test_what_one_process_alone_can_do_is_refused(flags: list[str]) -> None:
     with pytest.raises(UsageError, match=rf"{' '.join(flags)} is for a worker of one process"):
         worker_settings([*LOCAL, *flags], TORCHRUN)

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+
 from headless.publish import LATENTS_FILE, VIDEO_FILE
+from headless.settings import worker_settings
+from headless.wiring import build_worker, follow
 from tests.parallel.processes import TORCHRUN, Agent, Process
 from tests.worker.mp4 import read_mp4
 from tests.worker.place import Place
@@ -37,6 +42,26 @@ def test_under_torchrun_the_video_is_that_of_one_rank_and_a_signal_to_any_rank_e
     assert latents[0] == latents[1]
     videos = [read_mp4(place.stored(task, VIDEO_FILE)).coded_sha256 for task in (alone, together)]
     assert videos[0] == videos[1]
+
+
+def test_both_sides_of_a_worker(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As above, with the ranks as threads: rank 0 beside, as the one that follows listens to signals."""
+    task = place.enqueue(place.job())
+    agent = Agent()
+    variables = [agent.environment(rank, 2) for rank in range(2)]
+    for name in ("MASTER_ADDR", "MASTER_PORT", "TORCHELASTIC_USE_AGENT_STORE"):
+        monkeypatch.setenv(name, variables[0][name])
+    settings = [worker_settings(place.flags(*CPU, "--until-idle"), own) for own in variables]
+
+    def lead() -> int:
+        with build_worker(settings[0]) as worker:
+            return worker.run()
+
+    with ThreadPoolExecutor(1) as beside:
+        status = beside.submit(lead)
+        assert follow(settings[1]) == 0
+        assert status.result() == 0
+    assert place.result(task)["engine"]["ranks"] == 2
 
 
 def test_when_a_rank_dies_the_task_goes_back_and_the_other_leaves(place: Place, tmp_path: Path) -> None:
