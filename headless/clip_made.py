@@ -33,11 +33,13 @@ class ClipParts:
     pictures: Mapping[int, str]
     reseeded: tuple[Adjustment, ...] = ()
     """Why its seed is not the one that was planned."""
+    before: Picture | None = None
+    """The last frame shown before it."""
 
     @property
     def checks(self) -> OutputChecks:
         """Those that apply to it."""
-        return OutputChecks(self.clip.plan, self.inputs.pictures)
+        return OutputChecks(self.clip.plan, self.inputs.pictures, self.before)
 
     def with_seed(self, seed: int, why: str) -> ClipParts:
         """The same from another seed, which is reported."""

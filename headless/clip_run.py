@@ -106,6 +106,7 @@ class ClipRun:
         learned: bool = True,
     ) -> ClipMade | Refusal:
         """One run of the engine. What it leaves behind after a refusal needs neither memory nor disk."""
+        parts = replace(parts, before=before.frames[-1] if before.frames else None)
         request = self._request(parts, before)
         digest = segment_digest(request, self._made_with(parts))
         sampled = self.checkpoints.find(target.index, digest, shared=self.shared)

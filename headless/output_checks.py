@@ -72,11 +72,13 @@ class _Likeness:
 
 
 class OutputChecks:
-    """The checks of one task. `pictures`: the given images in the size of the clip, by parameter."""
+    """The checks of one clip. `pictures`: the given images in the size of the clip, by parameter; `before`:
+    the last frame shown before it, where it is known."""
 
-    def __init__(self, plan: Plan, pictures: Mapping[str, Picture]) -> None:
+    def __init__(self, plan: Plan, pictures: Mapping[str, Picture], before: Picture | None = None) -> None:
         self._plan = plan
         self._pictures = pictures
+        self._before = before
         self._limits: Thresholds = load_thresholds()
 
     def meter(self, generation: Generation) -> ClipMeter:
@@ -157,9 +159,10 @@ class OutputChecks:
         looks = {name: look_at(picture) for name, picture in self._pictures.items()}
         black = [name for name, look in looks.items() if look.is_black(self._limits)]
         grey = [name for name, look in looks.items() if look.is_grey(self._limits)]
-        if black or meter.continues_black:
+        before = None if self._before is None else look_at(self._before)
+        if black or (meter.continues_black if before is None else before.is_black(self._limits)):
             yield Check.BLACK, f"{black[0] if black else 'the clip before'} is black itself"
-        if grey or meter.continues_grey:
+        if grey or (meter.continues_grey if before is None else before.is_grey(self._limits)):
             yield Check.GREY, f"{grey[0] if grey else 'the clip before'} is plain grey itself"
 
     def _start_left_out(self, generation: Generation) -> Iterator[tuple[Check, str]]:
