@@ -84,13 +84,15 @@ class ShownMovie:
 class MovieLine:
     """Does what a finished clip still needs, one clip after another, in a thread of its own.
 
-    What goes wrong there is raised by the next `check`, or by `finish`.
+    What goes wrong there is raised by the next `check`, or by `finish`, and nothing is done after it: a movie
+    has no gaps. Who leaves before `finish` drops what waits.
     """
 
     def __init__(self, shown: ShownMovie) -> None:
         self.shown = shown
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="movie")
         self._pending: list[Future[None]] = []
+        self._failed = False
 
     def __enter__(self) -> MovieLine:
         return self
@@ -98,18 +100,27 @@ class MovieLine:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._pool.shutdown(wait=True, cancel_futures=error is not None)
+        self._pool.shutdown(wait=True, cancel_futures=True)
         self.shown.close()
 
     def add(self, work: Callable[[], None]) -> None:
         """Have this done after everything before."""
         context = contextvars.copy_context()
-        self._pending.append(self._pool.submit(context.run, work))
+        self._pending.append(self._pool.submit(context.run, self._do, work))
 
     def check(self) -> None:
         """Raise what went wrong, if something did."""
         while self._pending and self._pending[0].done():
             self._pending.pop(0).result()
+
+    def _do(self, work: Callable[[], None]) -> None:
+        if self._failed:
+            return
+        try:
+            work()
+        except BaseException:
+            self._failed = True
+            raise
 
     def finish(self) -> None:
         """Wait until everything is done."""

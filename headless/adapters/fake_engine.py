@@ -11,9 +11,12 @@ import hashlib
 import json
 from collections.abc import Iterator
 from copy import deepcopy
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from headless.adapters.fake_faults import Fault, read_faults
 from headless.adapters.fake_pictures import Spoiler, numbered_clip
@@ -156,7 +159,16 @@ def _frames(
 
 
 def _save(request: SegmentRequest, last_number: int, path: Path) -> None:
-    """The stand-in for latents: as theirs, its bytes depend on what the clip was made from."""
-    before = b"" if request.previous_latents is None else request.previous_latents.read_bytes()
-    made_of = hashlib.sha256(f"{request.prompt} {request.seed} ".encode() + before).hexdigest()
+    """The stand-in for latents: as theirs, its bytes depend on all that the clip was made from."""
+    digest = hashlib.sha256()
+    for part in fields(request):
+        if part.name not in ("sampled_latents", "strict", "loras"):
+            digest.update(part.name.encode() + _bytes_of(getattr(request, part.name)))
+    made_of = digest.hexdigest()
     path.write_text(json.dumps({"last_number": last_number, "made_of": made_of}), encoding="utf-8")
+
+
+def _bytes_of(value: object) -> bytes:
+    if isinstance(value, np.ndarray):
+        return value.tobytes()
+    return value.read_bytes() if isinstance(value, Path) else repr(value).encode()
