@@ -20,7 +20,7 @@ from headless.growing_movie import MovieLine
 from headless.hand_off import HandOff
 from headless.media.movie import Movie
 from headless.output_checks import Refusal
-from headless.planning.chain import ChainPlan
+from headless.planning.chain import ChainPlan, frames_of_latents
 from headless.publish import CONTACT_SHEET_FILE, LATENTS_FILE, POSTER_FILE, VIDEO_FILE, alternative_file
 from headless.segment import Picture
 from headless.segment_digest import file_hash
@@ -81,7 +81,9 @@ class ChainRun:
         """Complete the files; what the result says of the segments."""
         self.line.finish()
         self.movie.finish(self.files / VIDEO_FILE, metadata)
-        if self._left.latents is not None:
+        last = self.chain.clips[-1]
+        # Of a loop whose end was cut by a frame the latents reach one frame further than what is shown.
+        if self._left.latents is not None and last.tail_frames == frames_of_latents(last.tail_latents):
             self._left.latents.rename(self.files / LATENTS_FILE)
         told = self._record.segments(loop=self.chain.loop)
         self._record.write_stills(
