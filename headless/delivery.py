@@ -11,7 +11,8 @@ from headless.job import JobServices
 from headless.job_listener import JobListener
 from headless.outbox import Parcel
 from headless.persistence import persistently
-from headless.publish import Publisher
+from headless.publish import RESULT_FILE, Publisher
+from headless.row_limit import within_row
 from headless.task import CompleteAnswer
 
 DELIVERY_LIMIT = 3600.0
@@ -42,9 +43,8 @@ def deliver(parcel: Parcel, services: JobServices, listener: JobListener) -> Non
             listener.check()
         video = parcel.result["files"]["video"]
         report = parcel.report | {"timings": parcel.result["timings"]}
-        return s.queue.complete(
-            claim.task_id, claim.attempt, video["key"], video["sha256"], parcel.result, report
-        )
+        result = within_row(parcel.result, f"{claim.output_prefix}/{RESULT_FILE}")
+        return s.queue.complete(claim.task_id, claim.attempt, video["key"], video["sha256"], result, report)
 
     if "files" not in parcel.result:
         persistently("the upload", upload, s.clock, DELIVERY_LIMIT)

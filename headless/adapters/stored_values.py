@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from typing import Final
 
 from headless.errors import BadParams
+from headless.row_limit import MOST_BYTES, within_row
 from headless.task import Json, NewTask, Report
 
-MAX_JSON_BYTES: Final = 1_000_000
+MAX_JSON_BYTES: Final = MOST_BYTES
 MAX_DEPTH: Final = 100
 MAX_TEXT: Final = 10_000
 MAX_NAME: Final = 200
@@ -34,14 +35,17 @@ def encode_object(field: str, value: Mapping[str, Json]) -> str:
 
 
 def storable_report(report: Report) -> dict[str, Json] | None:
-    """The report of an attempt, or why there is none: an attempt ends whatever is wrong with its report."""
+    """The report of an attempt, as much of it as there is room for, or why there is none: an attempt ends
+    whatever is wrong with its report."""
     if report is None:
         return None
     try:
-        encode_object("report", report)
+        _check_tree("report", dict(report))
+        fitting = within_row(report)
+        encode_object("report", fitting)
     except BadParams as error:
         return {"left_out": clean_text(error.message)}
-    return dict(report)
+    return fitting
 
 
 def clean_text(text: str) -> str:
