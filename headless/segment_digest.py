@@ -14,6 +14,10 @@ import numpy.typing as npt
 
 from headless.segment import LoraUse, SegmentRequest
 
+REVISION: Final = 1
+"""Raised whenever conditioning or sampling gives other numbers than before: latents that were kept under
+another revision are not found any more."""
+
 _NO_PART: Final = frozenset({"sampled_latents", "strict"})
 _BLOCK: Final = 1 << 20
 
@@ -41,6 +45,7 @@ def segment_digest(request: SegmentRequest, made_with: MadeWith) -> str:
     same clip of another task has the same hash.
     """
     told = {
+        "revision": REVISION,
         "request": {
             field.name: _told(getattr(request, field.name), made_with)
             for field in fields(request)

@@ -25,18 +25,26 @@ def save_latents(path: Path, latents: Tensor, about: Mapping[str, str]) -> None:
     """Write latents [16, T, h, w] and what they are. The bytes depend on nothing else."""
     tensor = latents.to("cpu", torch.float32).contiguous()
     # One entry: the library writes several in an order that changes from run to run.
-    told = json.dumps({"format": FORMAT, **about}, sort_keys=True)
-    save_file({"latents": tensor}, path, metadata={ABOUT: told})
+    save_file({"latents": tensor}, path, metadata={ABOUT: _told(about)})
 
 
-def load_latents(path: Path, *, height: int, width: int) -> Tensor:
-    """Latents [16, T, h, w] for a clip of height x width pixels. Raises `BadInput`."""
+def _told(about: Mapping[str, str]) -> str:
+    return json.dumps({"format": FORMAT, **about}, sort_keys=True)
+
+
+def load_latents(path: Path, *, height: int, width: int, about: Mapping[str, str] | None = None) -> Tensor:
+    """Latents [16, T, h, w] for a clip of height x width pixels. Raises `BadInput`.
+
+    `about`: what `save_latents` must have been told, where they are to be those of one certain clip.
+    """
     try:
         with safe_open(str(path), framework="pt") as file:
             told = str((file.metadata() or {}).get(ABOUT))
             latents: Tensor = file.get_tensor("latents")
     except (OSError, SafetensorError) as error:
         raise BadInput(f"continue_from: {path.name} holds no latents that can be read ({error})") from error
+    if about is not None and told != _told(about):
+        raise BadInput(f"continue_from: {path.name} holds the latents of another clip; delete that file")
     expected = (height // 8, width // 8)
     if FORMAT not in told or latents.ndim != 4 or latents.shape[0] != 16:
         raise BadInput(f"continue_from: {path.name} is not a hand-off file of this worker ({FORMAT})")

@@ -162,7 +162,7 @@ class SegmentRun:
     def _resumed(self, path: Path, conditioned: Conditioned) -> Tensor:
         """What an earlier attempt sampled for this very request. Raises `BadInput`."""
         request, known = self._request, conditioned.conditioning
-        latents = load_latents(path, height=request.height, width=request.width)
+        latents = load_latents(path, height=request.height, width=request.width, about=self._about())
         frames = latent_count(request.num_frames) if known is None else known.latents.shape[1]
         if latents.shape[1] != frames:
             raise BadInput(f"the checkpoint has {latents.shape[1]} latent frames instead of {frames}")
@@ -213,9 +213,11 @@ class SegmentRun:
         return latents[:, : frames - self._request.end_tail_latents]
 
     def _save(self, path: Path, latents: Tensor) -> None:
+        save_latents(path, latents, self._about())
+
+    def _about(self) -> dict[str, str]:
         request = self._request
-        about = {"model": request.model, "seed": str(request.seed), "num_frames": str(request.num_frames)}
-        save_latents(path, latents, about)
+        return {"model": request.model, "seed": str(request.seed), "num_frames": str(request.num_frames)}
 
     def _describe(self, latents: Tensor, schedule: Schedule, steps: tuple[Step, ...]) -> None:
         loaded = self._ladder.loaded

@@ -87,9 +87,19 @@ class WanEngine:
         return {} if self._ladder.empty else self._model_def
 
     def versions(self) -> dict[str, str]:
-        """What decides the result, besides the request."""
+        """What decides the result, besides the request: packages and device, and of a loaded model the
+        attention kernel, the precisions and whether blocks are compiled."""
         names = ("torch", "diffusers", "transformers")
-        return {"engine": "wan", **{name: version(name) for name in names}, "device": self._device_name()}
+        told = {"engine": "wan", **{name: version(name) for name in names}, "device": self._device_name()}
+        if self._ladder.empty:
+            return told
+        loaded = self._ladder.loaded
+        return told | {
+            "attention": loaded.attention,
+            "dtype": str(loaded.recipe.dtype).removeprefix("torch."),
+            "vae_dtype": str(loaded.recipe.vae_dtype).removeprefix("torch."),
+            "compiled": str(self._compile).lower(),
+        }
 
     def memory_told(self, model: str) -> dict[str, Any]:
         """The plan under which `model` is in memory, and how it came to it since the last `load`.
