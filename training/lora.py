@@ -35,7 +35,7 @@ class TrainedLora:
     @property
     def parameters(self) -> dict[str, Tensor]:
         """`<layer>.down` [rank, in] and `<layer>.up` [out, rank]."""
-        named = {}
+        named: dict[str, Tensor] = {}
         for name, (down, up) in self._pairs.items():
             named |= {f"{name}.down": down, f"{name}.up": up}
         return named

@@ -43,8 +43,10 @@ class ShortText:
         query = attention.norm_q(attention.to_q(hidden))
         key = attention.norm_k(attention.to_k(text))
         value = attention.to_v(text)
-        heads = [part.unflatten(2, (attention.heads, -1)).transpose(1, 2) for part in (query, key, value)]
+        query, key, value = (
+            part.unflatten(2, (attention.heads, -1)).transpose(1, 2) for part in (query, key, value)
+        )
         bias = None if self.bias is None else self.bias[:, None, None, :].to(query.dtype)
-        found = functional.scaled_dot_product_attention(*heads, attn_mask=bias)
+        found = functional.scaled_dot_product_attention(query, key, value, attn_mask=bias)
         result: Tensor = attention.to_out[0](found.transpose(1, 2).flatten(2))
         return result

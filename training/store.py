@@ -29,8 +29,11 @@ def save_network(folder: Path, module: torch.nn.Module, config: Mapping[str, Any
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], **metadata: str) -> None:
-    """A safetensors file that everyone may read; the library gives it to its owner alone."""
-    save_file(dict(tensors), path, metadata={"format": "pt", **metadata})
+    """A safetensors file that everyone may read; the library gives it to its owner alone.
+
+    One field of metadata at most: the library writes several in any order, and equal runs make equal files.
+    """
+    save_file(dict(tensors), path, metadata=metadata or {"format": "pt"})
     path.chmod(0o644)
 
 

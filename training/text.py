@@ -6,6 +6,7 @@ python -m training.text [--out models/tiny] [--work out/training]
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,8 +22,9 @@ from training.store import save_network
 from training.world import BACKGROUNDS, COLOURS, Motion, Scene, Shape, make_scene
 
 SEED: Final = 2
+WIDTH: Final = 64
 SIZES: Final = {
-    "d_model": 64,
+    "d_model": WIDTH,
     "d_kv": 16,
     "d_ff": 128,
     "num_layers": 2,
@@ -31,7 +33,7 @@ SIZES: Final = {
 }
 PLAN: Final = Plan(steps=500, rate=2e-3, warm_up=30, save_every=100)
 BATCH: Final = 64
-QUESTIONS: Final = {
+QUESTIONS: Final[Mapping[str, Sequence[str]]] = {
     "shape": list(Shape),
     "colour": list(COLOURS),
     "becomes": list(COLOURS),
@@ -67,7 +69,7 @@ def new_heads() -> torch.nn.ModuleDict:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
         return torch.nn.ModuleDict(
-            {name: torch.nn.Linear(SIZES["d_model"], len(answers)) for name, answers in QUESTIONS.items()}
+            {name: torch.nn.Linear(WIDTH, len(answers)) for name, answers in QUESTIONS.items()}
         )
 
 

@@ -24,6 +24,8 @@ SEED: Final = 1
 NOISE: Final = 0.03
 SIZE_WEIGHT: Final = 1e-4
 EDGE_WEIGHT: Final = 0.5
+SALIENT_FROM: Final = 0.35
+"""More than a background varies, of a range of 2."""
 GAPS: Final = 8
 """One clip in so many has only its first and last frame; what lies between is grey, as in conditioning."""
 
@@ -57,6 +59,8 @@ class Run:
     stages: tuple[Stage, ...]
     rate: float = 1e-3
     decoder_only: bool = False
+    salience: float = 0.0
+    """How much more an error counts where a picture is not of its usual colour: on the shape."""
 
     @property
     def plan(self) -> Plan:
@@ -64,7 +68,13 @@ class Run:
         return Plan(steps=sum(stage.steps for stage in self.stages), rate=self.rate)
 
 
-RUNS: Final = (Run(STAGES), Run(REFINING), Run(DECODING, 8e-4, decoder_only=True))
+SALIENT: Final = (Stage(steps=2000, batch=2, frames=(17, 17, 33), crop=None),)
+RUNS: Final = (
+    Run(STAGES),
+    Run(REFINING),
+    Run(DECODING, 8e-4, decoder_only=True),
+    Run(SALIENT, 6e-4, salience=6.0),
+)
 DECODER: Final = ("decoder.", "post_quant_conv.")
 
 
@@ -80,7 +90,7 @@ def new_vae() -> AutoencoderKLWan:
         for module in vae.modules():
             if isinstance(module, (torch.nn.Conv2d, torch.nn.Conv3d)):
                 torch.nn.init.normal_(module.weight, std=module.weight[0].numel() ** -0.5)
-                torch.nn.init.zeros_(module.bias)
+                torch.nn.init.zeros_(module.get_parameter("bias"))
         return vae
 
 
@@ -111,16 +121,22 @@ def _clip(seed: int, frames: int, height: int, width: int, crop: int | None) -> 
     return clip[:, :, top : top + crop, left : left + crop]
 
 
-def loss_of(vae: ClipVae, clips: Tensor, step: int, *, decoder_only: bool = False) -> Tensor:
+def salient(clips: Tensor) -> Tensor:
+    """[b, 1, t, H, W], 1 where a pixel is far from the median colour of its frame, else 0."""
+    usual = clips.flatten(3).median(dim=3).values[..., None, None]
+    return ((clips - usual).abs().amax(dim=1, keepdim=True) > SALIENT_FROM).to(clips.dtype)
+
+
+def loss_of(vae: ClipVae, clips: Tensor, step: int, this: Run) -> Tensor:
     """Absolute and squared error of pixels, absolute error of edges, and a little of the latents' size.
 
     The product never samples the posterior, so its variance is not trained; a little noise keeps near latents
     near in pixels.
     """
-    with torch.set_grad_enabled(not decoder_only):
+    with torch.set_grad_enabled(not this.decoder_only):
         mean, _ = vae.encode(clips)
     noise = torch.randn(mean.shape, generator=seeded(SEED, step))
-    wrong = vae.decode(mean + NOISE * noise) - clips
+    wrong = (vae.decode(mean + NOISE * noise) - clips) * (1 + this.salience * salient(clips))
     steps = [wrong.diff(dim=dim).abs().mean() for dim in (2, 3, 4) if wrong.shape[dim] > 1]
     edges = EDGE_WEIGHT * torch.stack(steps).sum()
     return wrong.abs().mean() + 2 * wrong.square().mean() + edges + SIZE_WEIGHT * mean.square().mean()
@@ -172,7 +188,7 @@ def _train(
 
     def loss(step: int) -> Tensor:
         clips = batch_of(this.stages, step, earlier)
-        return loss_of(clip_vae, clips, earlier + step, decoder_only=this.decoder_only)
+        return loss_of(clip_vae, clips, earlier + step, this)
 
     return train(parameters, loss, this.plan, checkpoint, stop_at=stop_at)
 

@@ -12,7 +12,7 @@ from packaging.utils import canonicalize_name
 
 from tests.scripts.tracked import REPOSITORY, python_files
 
-OURS = {"headless", "wan2gp_patch", "models", "benchmarks", "scripts", "tests", "worker"}
+OURS = {"headless", "wan2gp_patch", "models", "benchmarks", "training", "scripts", "tests", "worker"}
 PRODUCT = ("worker.py", "headless", "wan2gp_patch", "models")
 FIRST_TO_INSTALL = "torch==2.13.0"
 # Parts of torch for a card: which ones there are depends on the build, and it pins them itself.
@@ -64,7 +64,9 @@ def test_all_that_worker_and_command_line_import_is_pinned() -> None:
 
 
 def test_all_that_tests_scripts_and_benchmarks_import_is_pinned() -> None:
-    assert distributions(imported("tests", "scripts", "benchmarks")) - set(RUN) - set(DEV) == set()
+    assert (
+        distributions(imported("tests", "scripts", "benchmarks", "training")) - set(RUN) - set(DEV) == set()
+    )
 
 
 def test_the_queues_that_ours_is_compared_with_are_not_installed_with_the_worker() -> None:

@@ -1,4 +1,4 @@
-"""Clips that the trained tiny model makes of held-out scenes of its world."""
+"""Clips that a small model makes of held-out scenes of the synthetic world."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from headless.segment import Clip, LoraUse, Picture, SegmentRequest
 from models.registry import load_models_def
 from training.world import Scene, draw, make_scene
 
-ROOT: Final = Path(__file__).resolve().parents[1]
+ROOT: Final = Path(__file__).resolve().parents[2]
 HELD_OUT: Final = 1_000_000_000
 """The first seed of scenes that no training has seen."""
 FRAMES: Final = 17
@@ -45,20 +45,20 @@ def pictures(scene: Scene, first: int, count: int) -> Clip:
     return np.asarray(pixels.round().permute(1, 2, 3, 0)).astype(np.uint8)
 
 
-def lora_pair(name: str) -> tuple[LoraUse, ...]:
-    """Both files of a shipped pair, each for its own expert."""
-    strengths = {"high": ((1.0,), (0.0,)), "low": ((0.0,), (1.0,))}
-    files = {noise: f"{name}_{noise}_noise.safetensors" for noise in strengths}
-    return tuple(
-        LoraUse(file, ROOT / "models" / "loras" / file, strengths[noise]) for noise, file in files.items()
-    )
-
-
 class Studio:
-    """An engine with the trained tiny model, on the CPU."""
+    """An engine on the CPU with the small model of a folder: `tiny/` and, where there are any, `loras/`."""
 
-    def __init__(self) -> None:
-        self.engine = WanEngine(load_models_def(ROOT / "configs"), [ROOT / "models"], device="cpu")
+    def __init__(self, folder: Path = ROOT / "models") -> None:
+        self.engine = WanEngine(load_models_def(ROOT / "configs"), [folder], device="cpu")
+        self._loras = folder / "loras"
+
+    def lora_pair(self, name: str) -> tuple[LoraUse, ...]:
+        """Both files of a pair, each for its own expert; none where the folder does not have them."""
+        strengths = {"high": ((1.0,), (0.0,)), "low": ((0.0,), (1.0,))}
+        files = {self._loras / f"{name}_{noise}_noise.safetensors": noise for noise in strengths}
+        return tuple(
+            LoraUse(file.name, file, strengths[noise]) for file, noise in files.items() if file.is_file()
+        )
 
     def request(self, scene: Scene, seed: int, **changes: object) -> SegmentRequest:
         """A clip of 17 frames in 8 steps without pictures; `changes` are fields of the request."""
@@ -111,7 +111,7 @@ class Chain:
         ask = self._studio.request
         seed = segment_seed(self._seed, self._count)
         if self._method == "latents":
-            loras = lora_pair("wan_tiny_svi2pro")
+            loras = self._studio.lora_pair("wan_tiny_svi2pro")
             first = ask(self._scene, seed, model=SVI, loras=loras, start_image=self._start)
             return replace(first, previous_latents=self._latents) if self._count else first
         if not self._count:
