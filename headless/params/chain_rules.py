@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 from headless.params.chain import MAX_SEGMENTS, SegmentParams
+from headless.params.references import STORAGE
 from headless.params.show import show
 
 if TYPE_CHECKING:
@@ -14,6 +15,13 @@ if TYPE_CHECKING:
 
 WAYS: Final = ("segments", "images", "seconds")
 """The three ways to ask for a long video."""
+
+SIGNATURES: Final = frozenset(
+    {"token", "expires", "signature", "key-pair-id", "policy", "awsaccesskeyid", "googleaccessid"}
+)
+"""Parameters of a URL's query, in lower case, that say who may fetch it and until when, not what it is."""
+SIGNATURE_FAMILIES: Final = ("x-amz-", "x-goog-")
+"""How others of them begin."""
 
 
 def with_prompt(values: Mapping[Any, Any]) -> Mapping[Any, Any]:
@@ -80,7 +88,7 @@ def _images(params: GenerateParams) -> Iterator[str]:
             which = "first" if name == "start_image" else "last"
             yield f"{name} is given beside images, whose {which} one it is: leave it out."
     for index, (one, following) in enumerate(pairwise(images)):
-        if one == following:
+        if same_picture(one, following):
             yield (
                 f"images[{index}] and images[{index + 1}] are the same, and there is nothing to travel "
                 "between: leave one out, or describe the segment in segments."
@@ -96,7 +104,7 @@ def _images(params: GenerateParams) -> Iterator[str]:
 
 def image_gaps(images: tuple[str, ...], *, loop: bool) -> int:
     """How many segments travel between images; in a loop one goes back to the first."""
-    return len(images) - 1 + (1 if loop and images[-1] != images[0] else 0)
+    return len(images) - 1 + (1 if loop and not same_picture(images[-1], images[0]) else 0)
 
 
 def _order(segments: tuple[SegmentParams, ...]) -> Iterator[str]:
@@ -114,8 +122,20 @@ def _order(segments: tuple[SegmentParams, ...]) -> Iterator[str]:
 
 
 def same_picture(one: str, other: str | None) -> bool:
-    """Whether two references name one file, whatever their signatures."""
-    return other is not None and one.partition("?")[0] == other.partition("?")[0]
+    """Whether two references name one file, whatever their signatures. All else of an address counts."""
+    return other is not None and _unsigned(one) == _unsigned(other)
+
+
+def _unsigned(reference: str) -> tuple[str, list[str]]:
+    """The address, and its query without what only signs it. In storage a `?` is part of a name."""
+    if reference.startswith(STORAGE):
+        return reference, []
+    address, _, query = reference.partition("?")
+    return address, [one for one in query.split("&") if one and not _signs(one.partition("=")[0].lower())]
+
+
+def _signs(parameter: str) -> bool:
+    return parameter in SIGNATURES or parameter.startswith(SIGNATURE_FAMILIES)
 
 
 def _loop(params: GenerateParams, ways: list[str]) -> Iterator[str]:

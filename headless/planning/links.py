@@ -87,7 +87,7 @@ def _closing(last: Wanted, first: Wanted, definition: ModelDefinition) -> Wanted
             f"loop is true, and {last.name('end_image')} is {show(own)}: a loop ends with its first frame, "
             f"which is {first.name(field)}. Leave one of them out."
         )
-    closing = last.giving(first.name(field), end_image=picture)
+    closing = last if own is not None else last.giving(first.name(field), end_image=picture)
     tail = last.params.end_tail_latents
     if tail:
         why = "the last segment of a loop is shown to its end, where the video begins"

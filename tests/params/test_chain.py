@@ -8,6 +8,7 @@ import pytest
 
 from headless.errors import BadParams, Unsafe
 from headless.params import GenerateParams, parse
+from headless.params.chain_rules import image_gaps, same_picture
 from headless.params.legal import legal_values
 
 BASE: dict[str, Any] = {"prompt": "a cat", "model": "wan_tiny_i2v"}
@@ -251,6 +252,56 @@ def test_a_segment_starts_where_the_one_before_ends() -> None:
 def test_a_loop_may_name_its_end() -> None:
     assert parsed(loop=True, seconds=9, start_image=S, end_image=f"{S}?token=1").loop
     assert parsed(loop=True, segments=[{"start_image": S}, {"end_image": S}]).loop
+
+
+RENDER = "https://h.example/render?id="
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (f"{E}?token=1", E),
+        (f"{RENDER}5&token=1", f"{RENDER}5"),
+        (f"{RENDER}5&X-Amz-Date=1&X-Amz-Signature=a", f"{RENDER}5&X-Amz-Date=2&x-amz-signature=b"),
+        (f"{E}?Expires=1&Signature=a&Key-Pair-Id=K", f"{E}?Expires=2&Signature=b&Key-Pair-Id=K"),
+        (f"{E}?X-Goog-Expires=60", f"{E}?AWSAccessKeyId=A&Expires=1&Signature=b"),
+        (f"{E}?Policy=p&GoogleAccessId=g", f"{E}?"),
+    ],
+)
+def test_a_signature_is_no_part_of_a_picture(one: str, other: str) -> None:
+    assert same_picture(one, other)
+    assert same_picture(other, one)
+    with pytest.raises(BadParams, match=r"images\[0\] and images\[1\] are the same"):
+        parsed(images=[one, other])
+    assert image_gaps((one, f"{RENDER}9", other), loop=True) == 2
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (f"{RENDER}5", f"{RENDER}6"),
+        (f"{RENDER}5&token=1", f"{RENDER}6&token=1"),
+        (f"{E}?versionId=1", E),
+        (f"{E}?tokens=1", f"{E}?tokens=2"),
+        ("storage://inputs/o/a?token=1", "storage://inputs/o/a?token=2"),
+    ],
+)
+def test_all_else_of_an_address_is_the_picture(one: str, other: str) -> None:
+    assert not same_picture(one, other)
+    assert not same_picture(other, one)
+    assert image_gaps((one, f"{RENDER}9", other), loop=True) == 3
+
+
+def test_no_picture_is_not_a_picture() -> None:
+    assert not same_picture(E, None)
+
+
+def test_pictures_of_one_script_are_out_of_order() -> None:
+    segments = [{"start_image": f"{RENDER}5", "end_image": f"{RENDER}6"}, {"start_image": f"{RENDER}9"}]
+    with pytest.raises(BadParams, match=r"segments\[1\].start_image is .*the images are out of order"):
+        parsed(segments=segments)
+    with pytest.raises(BadParams, match="loop is true, and end_image is given"):
+        parsed(loop=True, seconds=9, start_image=f"{RENDER}5", end_image=f"{RENDER}6")
 
 
 def test_legal_values_of_a_segment() -> None:

@@ -258,6 +258,17 @@ def test_the_first_picture_of_a_loop(chain: ChainPlanner) -> None:
     said = chain(start_image=S, num_frames=33, segments=[{}, {"end_image": S}], loop=True)
     assert said.clips[1].plan.references["end_image"] == S
     assert said.adjustments == ()
+    assert said.clips[1].fields["end_image"] == "segments[1].end_image"
+
+
+def test_a_loop_ends_with_what_was_given_for_its_end(chain: ChainPlanner) -> None:
+    """The same picture under another signature: nothing is put in its place."""
+    signed = f"{S}?token=2"
+    made = chain(start_image=f"{S}?token=1", num_frames=33, segments=[{}, {}], loop=True, end_image=signed)
+    assert fields(made) == [{"start_image": "start_image"}, {"end_image": "end_image"}]
+    assert made.clips[1].plan.references["end_image"] == signed
+    images = chain(images=[f"{S}?token=1", A, signed], num_frames=33, loop=True)
+    assert [clip.fields["end_image"] for clip in images.clips] == ["images[1]", "images[2]"]
 
 
 def test_images_in_a_loop_travel_back(chain: ChainPlanner) -> None:
