@@ -18,10 +18,19 @@ from headless.ports import Storage
 log = structlog.get_logger(__name__)
 
 
+SHOWN_EACH = 32
+"""So many segments are shown one by one."""
+
+GROWTH = 1.1
+"""Later the movie is shown when it has this many times the frames that were shown before: all of the uploads
+together are then at most eleven times the movie, however long it gets."""
+
+
 class ShownMovie:
     """Uploads the movie as far as it is, under `prefix`. One upload at a time, the newest wins.
 
-    A failed upload costs a log line, and a slow one delays nothing but the next.
+    Each of the first 32 segments, then every tenth of growth. A failed upload costs a log line, and a slow
+    one delays nothing but the next.
     """
 
     def __init__(
@@ -36,9 +45,14 @@ class ShownMovie:
         self._changed = threading.Lock()
         self._newest: int | None = None
         self._busy = False
+        self._offered = 0
 
     def offer(self, segments: int) -> None:
         """The movie has that many segments now."""
+        frames = self._movie.frames
+        if segments > SHOWN_EACH and frames < GROWTH * self._offered:
+            return
+        self._offered = frames
         with self._changed:
             self._newest = segments
             if self._busy:

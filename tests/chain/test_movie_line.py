@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from headless.adapters.local_storage import LocalStorage
-from headless.growing_movie import MovieLine, ShownMovie
+from headless.growing_movie import GROWTH, SHOWN_EACH, MovieLine, ShownMovie
 from headless.media.movie import Movie
 
 PATIENCE = 60.0
@@ -66,3 +67,34 @@ def test_a_line_that_is_left_drops_what_waits(line: MovieLine) -> None:
     go.set()
     leaving.join(PATIENCE)
     assert done == []
+
+
+def test_what_is_uploaded_grows_with_the_movie_and_not_with_its_square(tmp_path: Path) -> None:
+    counted = _Counted(tmp_path / "movie.mp4")
+    uploads: list[int] = []
+    shown = ShownMovie(counted, LocalStorage(tmp_path / "files"), tmp_path, "outputs/a", lambda _: None)
+    counted.snapshots = uploads
+    for segments in range(1, 257):
+        counted.now = 80 * segments
+        shown.offer(segments)
+        shown._pool.submit(lambda: None).result()
+    shown.close()
+    assert uploads[:SHOWN_EACH] == [80 * segments for segments in range(1, SHOWN_EACH + 1)]
+    assert all(after >= GROWTH * before for before, after in pairwise(uploads[SHOWN_EACH - 1 :]))
+    assert sum(uploads[SHOWN_EACH:]) <= 11 * 80 * 256
+
+
+class _Counted(Movie):
+    """A movie of any length without a file of that size."""
+
+    now = 0
+    snapshots: list[int]
+
+    @property
+    def frames(self) -> int:
+        return self.now
+
+    def snapshot(self, destination: Path) -> Path:
+        self.snapshots.append(self.now)
+        destination.write_bytes(b"")
+        return destination
