@@ -8,7 +8,7 @@ from typing import Any
 from headless.adapters.numbered_frames import read_number
 from headless.media.video import read_clip
 from headless.planning.seeds import segment_seed
-from headless.task import Json, TaskStatus
+from headless.task import TaskStatus
 from tests.worker.place import MODEL, Place
 
 SVI_MODEL = "wan_tiny_i2v_svi2pro"
@@ -95,7 +95,7 @@ def test_a_chain_of_separate_tasks_goes_on_through_latents(place: Place) -> None
 
 def test_a_travel_is_one_video_in_one_task(place: Place) -> None:
     pictures = [place.picture(seed=seed) for seed in range(3)]
-    details: dict[str, Json] = {
+    details: dict[str, Any] = {
         "input_image_paths_resolved": pictures,
         "num_new_segments_to_generate": 2,
         "base_prompts_expanded": ["to the sea", "and back"],
