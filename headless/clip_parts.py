@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,9 @@ class PartsGatherer:
                 '"pixels" or "last_frame".'
             )
         made = segment_inputs(clip.plan, inputs, self._loras(clip), self._check, self._fitted)
+        # Before the engine has its turn, `strict` refuses by them, in the task's own words.
+        told = tuple(replace(one, field=clip.fields.get(one.field, one.field)) for one in made.adjustments)
+        made = replace(made, adjustments=told)
         self._hash(array for array in made.arrays if id(array) not in self._pictures)
         return ClipParts(clip, made, self._fingerprints, self._pictures)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -102,6 +102,7 @@ def segment_inputs(
             field="continue_from",
             check=check,
         )
+        adjustments += _too_short(prefix, plan)
         made = replace(made, prefix=_fitted_clip(prefix, "continue_from", plan, adjustments))
     if "pad_video" in frames:
         clip, changed = fitting.clip(frames["pad_video"], "pad_video", plan, check)
@@ -160,6 +161,18 @@ def build_request(
         solver=plan.solver,
         strict=strict,
     )
+
+
+def _too_short(prefix: Clip, plan: Plan) -> Iterator[Adjustment]:
+    """What a video changes that has fewer frames than a clip was planned to go on from."""
+    found, wanted, more = len(prefix), prefix_frames(plan.overlap), plan.continuation.head_drop - 1
+    if found < wanted and more > 0:
+        used = "the anchor alone" if plan.svi2pro else "its last frame"
+        why = (
+            f"at {plan.fps} frames per second it shows {found}; {more} frames of the clip that would have "
+            "repeated it are new"
+        )
+        yield Adjustment("continue_from", f"its last {wanted} frames", used, why)
 
 
 def _beside_the_clip(

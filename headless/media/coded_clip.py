@@ -107,12 +107,29 @@ def _samples(packets: list[Packet[VideoStream]], field: str) -> tuple[Sample, ..
     if len(shown) < len(packets):
         raise BadInput(f"{field}: some of its frames have no time stamp of their own")
     steps = [after - before for before, after in pairwise(shown)]
-    last = packets[times.index(shown[-1])].duration
+    last = _last_shown(packets, times, shown).duration
     steps.append(last or (sorted(steps)[len(steps) // 2] if steps else 1))
     return tuple(
         Sample(packet.size, step, time - decoded, packet.is_keyframe)
         for packet, step, time, decoded in zip(packets, steps, times, shown, strict=True)
     )
+
+
+def _last_shown(
+    packets: list[Packet[VideoStream]], times: list[int], shown: list[int]
+) -> Packet[VideoStream]:
+    """The sample whose duration is that of the last frame shown.
+
+    Where frames are decoded, in the order of the file, at the times at which frames are shown, as in files of
+    ours, durations belong to that order, and not to the frames.
+    """
+    decoded = [packet.dts for packet in packets]
+    first = decoded[0]
+    if first is not None and all(
+        one is not None and one - first == time - shown[0] for one, time in zip(decoded, shown, strict=True)
+    ):
+        return packets[-1]
+    return packets[times.index(shown[-1])]
 
 
 def _whole(ticks: Fraction) -> int:

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import pairwise
+from itertools import pairwise, repeat
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,7 @@ from headless.media.video_reader import VideoInfo, frame_times, probe, read_fram
 from headless.media.video_source import VideoLimits
 from headless.media.video_writer import VideoWriter
 from headless.media.whole_mp4 import sample_runs, write_whole
+from headless.segment import Picture
 from wan2gp_patch.adjustment import Adjustment
 
 _MOST_TICKS = 2**31 - 1
@@ -65,10 +66,11 @@ def copy_head(
     """Write the frames of `video` to `destination`, an mp4 that clips of `VideoWriter` can follow in a movie.
 
     H.264 of 8-bit 4:2:0 with square, upright pixels is copied, bit for bit and with its own time stamps,
-    however irregular. What else can be read is encoded again at `fps`, by its time stamps, which is reported,
-    as is sound, which is left out; under `strict` both are refused. Where copied frames do not say what their
-    colours mean, their header is made to say how they were read: players would take them for those that
-    follow. `check` is called per frame and may raise to stop.
+    however irregular; its last frame stays for a tick of `fps` at least. What else can be read is encoded
+    again at `fps`, by its time stamps, with that frame as the last one. This is reported, as is sound, which
+    is left out; under `strict` both are refused. Where copied frames do not say what their colours mean,
+    their header is made to say how they were read: players would take them for those that follow. `check` is
+    called per frame and may raise to stop.
 
     Raises `BadInput` for another size or another steady rate, naming what is legal; `DiskFull`.
     """
@@ -88,11 +90,14 @@ def copy_head(
         changes = "; ".join(f"it would be {entry.used}, as {entry.why}" for entry in adjustments)
         raise BadInput(f"{field}: strict allows no adjustment, and {changes}")
     if joined is None:
-        frames = read_frames(video, limits=limits, fps=rate, field=field, check=check)
+        ticks, held = _ticks(times, info, rate, limits, field)
+        frames = read_frames(video, limits=limits, last=ticks, fps=rate, field=field, check=check)
         with VideoWriter(destination, width=width, height=height, fps=rate, crf=crf) as writer:
-            for frame in frames:
+            for frame in _held(frames, held):
+                check()
                 writer.write(frame)
         return HeadCopy(destination, writer.frames, 0, False, tuple(adjustments))
+    joined = _shown_for_a_tick(joined, rate)
     data = _checked(read_samples(video, limits=limits, field=field), check)
     chunks = [len(run) for run in sample_runs(joined.samples)]
     delay = math.ceil(HELD_BACK / rate * joined.picture.timescale)
@@ -122,6 +127,37 @@ def _check_rate(times: tuple[Fraction, ...], rate: Fraction, field: str) -> None
             "variable rate is legal then. Convert it, or set fps to its rate if that is a whole number from "
             "1 to 60"
         )
+
+
+def _ticks(
+    times: tuple[Fraction, ...], info: VideoInfo, rate: Fraction, limits: VideoLimits, field: str
+) -> tuple[int, int]:
+    """How many ticks there are up to the last frame, its own included, and for how many more it stays."""
+    length = times[-1] - times[0]
+    ticks = math.floor(length * rate + Fraction(1, 2)) + 1
+    held = max(0, math.ceil((Fraction(info.duration) - length) * rate - Fraction(3, 2)))
+    if ticks + held > limits.max_frames:
+        raise BadInput(
+            f"{field}: at {float(rate):g} frames per second it has more than {limits.max_frames} frames, the "
+            "most that is legal"
+        )
+    return ticks, held
+
+
+def _held(frames: Iterator[Picture], more: int) -> Iterator[Picture]:
+    """The frames, and the last one so many times more."""
+    last: Picture | None = None
+    for last in frames:
+        yield last
+    if last is not None:
+        yield from repeat(last, more)
+
+
+def _shown_for_a_tick(coded: CodedClip, rate: Fraction) -> CodedClip:
+    """The same with a last frame that what follows does not push off the screen at once."""
+    *before, last = coded.samples
+    least = max(last.duration, math.ceil(coded.picture.timescale / rate))
+    return replace(coded, samples=(*before, replace(last, duration=least)))
 
 
 def _without_sound(info: VideoInfo, field: str) -> Iterator[Adjustment]:

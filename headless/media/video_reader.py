@@ -74,17 +74,24 @@ def read_frames(
 
     Without `fps` every frame comes once. With `fps` the clip is sampled at that rate by its time stamps: for
     each tick the frame on screen at the middle of that tick, so that a variable rate keeps its speed. `last`
-    yields the last so many of them. The file is opened by the first `next`; `check` is called per frame and
-    may raise to stop. Colours without tags are taken as BT.709 from 720 rows on, else as BT.601.
+    yields the last so many of them. With both, the ticks are counted back from the last frame, which comes
+    last whatever its rate: what goes on from there must not go back. The file is then decoded twice. It is
+    opened by the first `next`; `check` is called per frame and may raise to stop. Colours without tags are
+    taken as BT.709 from 720 rows on, else as BT.601.
 
     Raises `BadInput` where the decoder notices damage: a frame that it had to conceal is not shown.
     """
-    limits = limits or VideoLimits()
+    limits, rate = limits or VideoLimits(), None if fps is None else Fraction(fps).limit_denominator(1001)
+    end = Fraction(0)
+    if last is not None and rate is not None:
+        end = max(frame_times(path, limits=limits, field=field, check=check))
     with open_video(path, limits, field) as source:
         frames = _decoded(source, limits, field, check)
-        if fps is not None:
-            frames = _sampled(frames, Fraction(fps).limit_denominator(1001), limits, field)
-        if last is not None:
+        if last is not None and rate is not None:
+            frames = _sampled_to_the_end(frames, end, last, rate, field)
+        elif rate is not None:
+            frames = _sampled(frames, rate, limits, field)
+        elif last is not None:
             frames = iter(deque(frames, maxlen=last))
         orientation: Orientation | None = None
         for frame in frames:
@@ -173,6 +180,26 @@ def _sampled(
         if frame is None and tick == 0:
             yield shown
         shown = frame
+
+
+def _sampled_to_the_end(
+    frames: Iterator[av.VideoFrame], end: Fraction, last: int, fps: Fraction, field: str
+) -> Iterator[av.VideoFrame]:
+    """For each of the `last` ticks of `fps` that end with the last frame's, at `end`, the frame on screen.
+
+    A frame that comes up to half a tick after one is taken instead where it is nearer: time stamps are
+    rounded, and some jitter. There are no ticks before the first frame.
+    """
+    shown, half, ticks = None, 1 / (2 * fps), last
+    for frame in frames:
+        time = _time(frame, field)
+        early = half if shown is None else min(half, (time - _time(shown, field)) / 2)
+        while ticks and end - (ticks - 1) / fps < time - early:
+            if shown is not None:
+                yield shown
+            ticks -= 1
+        shown = frame
+    yield from itertools.repeat(shown, ticks) if shown is not None else ()
 
 
 def _check_count(frames: int, limits: VideoLimits, field: str) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from headless.adapters.numbered_frames import draw_number, read_number
-from headless.media.video import VideoWriter, read_clip
+from headless.media.video import VideoWriter, frame_times, read_clip
 from headless.task import Json, TaskStatus
+from tests.media.videos import make_video
 from tests.worker.place import Place
 
 FIRST = 13
@@ -61,6 +63,88 @@ def test_a_file_is_extended(place: Place, tmp_path: Path, continuation: str, new
     assert _numbers(place, task) == list(range(FIRST + 2 * new))
     before, after = read_clip(tmp_path / "old.mp4"), read_clip(place.stored(task, "video.mp4"))
     assert np.array_equal(before, after[:FIRST])
+
+
+LATE_LAST = [0, 62, 125, 187, 250, 312, 375, 437, 500, 562, 625, 687, 750, 812, 875, 890]
+DENSE_AT_THE_END = [*range(0, 400, 40), *range(400, 600, 20), *range(600, 725, 25)]
+
+
+def _uneven(path: Path, times: list[int]) -> bytes:
+    """Numbered frames at times in milliseconds, the last one shown for one."""
+    pictures = [draw_number(number, 64, 64) for number in range(len(times))]
+    return make_video(path, pictures, times=times, time_base=Fraction(1, 1000), rate=1000).read_bytes()
+
+
+@pytest.mark.parametrize("times", [LATE_LAST, DENSE_AT_THE_END], ids=["late", "dense"])
+@pytest.mark.parametrize(
+    "told", [{"svi2pro": True, "continuation": "pixels"}, {"continuation": "last_frame"}]
+)
+def test_a_variable_rate_goes_on_from_its_last_frame(
+    place: Place, tmp_path: Path, times: list[int], told: dict[str, Json]
+) -> None:
+    video = place.store(_uneven(tmp_path / "old.mp4", times), ".mp4")
+    task = place.enqueue(place.job(**told, num_frames=17, extend_from=video))
+    assert place.work() == 0
+    new = place.result(task)["segments"][0]["frames"]
+    assert _numbers(place, task) == list(range(len(times) + new))
+    shown = frame_times(place.stored(task, "video.mp4"))
+    assert Fraction(1, 16) <= shown[len(times)] - shown[len(times) - 1] < Fraction(1, 8)
+
+
+def test_what_was_encoded_again_goes_on_from_its_last_frame(place: Place, tmp_path: Path) -> None:
+    pictures, end = (draw_number(n, 64, 64) for n in range(len(DENSE_AT_THE_END))), len(DENSE_AT_THE_END)
+    path = make_video(
+        tmp_path / "old.webm",
+        pictures,
+        container="webm",
+        codec="libvpx-vp9",
+        times=DENSE_AT_THE_END,
+        time_base=Fraction(1, 1000),
+    )
+    video = place.store(path.read_bytes(), ".webm")
+    told: dict[str, Json] = {"start_image": None, "continuation": "pixels"}
+    task = place.enqueue(place.job(**told, num_frames=17, extend_from=video))
+    assert place.work() == 0
+    numbers, kept = _numbers(place, task), place.result(task)["extended_frames"]
+    assert numbers[kept - 1 :] == list(range(end - 1, end + 8))
+    assert numbers[:kept] == sorted(set(numbers[:kept]))
+    assert [entry["used"] for entry in place.result(task)["adjustments"]] == ["encoded again"]
+
+
+def test_continue_from_goes_on_from_the_last_frame_of_a_variable_rate(place: Place, tmp_path: Path) -> None:
+    video = place.store(_uneven(tmp_path / "old.mp4", DENSE_AT_THE_END), ".mp4")
+    task = place.enqueue(place.job(start_image=None, continue_from=video, num_frames=17))
+    assert place.work() == 0
+    numbers, end = _numbers(place, task), len(DENSE_AT_THE_END)
+    assert numbers == list(range(end, end + len(numbers)))
+
+
+@pytest.mark.parametrize("field", ["extend_from", "continue_from"])
+@pytest.mark.parametrize(
+    ("svi2pro", "used", "more"), [(True, "the anchor alone", 4), (False, "its last frame", 8)]
+)
+def test_a_video_shorter_than_what_is_handed_over_is_reported(
+    place: Place, tmp_path: Path, field: str, svi2pro: bool, used: str, more: int
+) -> None:
+    told: dict[str, Json] = {} if svi2pro else {"start_image": None}
+    if field == "extend_from":
+        told["continuation"] = "pixels"
+    video = place.store(_video(tmp_path / "old.mp4", 3), ".mp4")
+    job = place.job(svi2pro=svi2pro, num_frames=17, **told, **{field: video})
+    task, strict = place.enqueue(job), place.enqueue(job | {"strict": True})
+    assert place.work() == 0
+    (entry,) = place.result(task)["adjustments"]
+    assert entry == {
+        "field": field,
+        "requested": "its last 9 frames",
+        "used": used,
+        "why": f"at 16 frames per second it shows 3; {more} frames of the clip that would have repeated it "
+        "are new",
+    }
+    assert place.result(task)["segments"][0]["head_frames_cut"] == 1
+    view = place.view(strict)
+    assert view.status is TaskStatus.FAILED
+    assert f"strict allows no adjustment. {field} is" in (view.error_message or "")
 
 
 def test_a_video_of_another_size_is_refused_with_the_legal_one(place: Place, tmp_path: Path) -> None:

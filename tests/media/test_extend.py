@@ -16,7 +16,7 @@ from headless.media.avc import AvcConfig
 from headless.media.coded_clip import read_samples
 from headless.media.extend import HeadCopy, copy_head
 from headless.media.movie import Movie
-from headless.media.video import VideoWriter, frame_times, probe, read_clip
+from headless.media.video import VideoLimits, VideoWriter, frame_times, probe, read_clip
 from headless.segment import Clip, Picture
 from tests.media.videos import make_video, number_of, shade
 
@@ -259,6 +259,66 @@ def test_an_irregular_video_is_encoded_again_by_its_time_stamps(tmp_path: Path) 
         9,
     ]
     assert head.frames == 16
+
+
+def test_the_last_copied_frame_stays_for_a_tick(tmp_path: Path) -> None:
+    """The file shows it for a millisecond, after which no eye would have seen it."""
+    video = make_video(
+        tmp_path / "head.mp4",
+        head_pictures(),
+        times=[0, 60, 120, 190, 250, 310, 370, 440, 500, 520],
+        time_base=Fraction(1, 1000),
+        rate=1000,
+    )
+    head = copy_head(video, tmp_path / "copy.mp4", width=64, height=48, fps=16)
+    assert head.copied
+    growing, finished, _ = extended(head, tmp_path, clips=1)
+    for path in (growing, finished):
+        times = frame_times(path)
+        assert times[:HEAD] == frame_times(video)
+        assert times[HEAD] - times[HEAD - 1] == Fraction(1, 16)
+
+
+def test_what_is_encoded_again_ends_with_the_last_frame(tmp_path: Path) -> None:
+    """By ticks from the first frame on, an earlier one comes last."""
+    video = make_video(
+        tmp_path / "head.mp4",
+        [shade(number) for number in range(HEAD)],
+        codec="mpeg4",
+        rate=1000,
+        options={"qscale": "2"},
+        times=[0, 60, 125, 190, 250, 260, 270, 375, 435, 460],
+        time_base=Fraction(1, 1000),
+    )
+    head = copy_head(video, tmp_path / "copy.mp4", width=64, height=48, fps=16)
+    shown = [number_of(one) for one in read_clip(head.path)]
+    assert shown[-5:] == [number_of(one) for one in read_clip(video, last=5, fps=16)]
+    assert shown[-1] == 9
+    assert [number_of(one) for one in read_clip(video, fps=16)][-1] == 7
+
+
+@pytest.mark.parametrize("limit", [11, 12])
+def test_a_last_frame_that_stays_is_encoded_as_often(limit: int, tmp_path: Path) -> None:
+    plain = tmp_path / "plain.mp4"
+    make_video(plain, head_pictures()[:3], codec="mpeg4", times=[0, 1, 3], options={"qscale": "2"})
+    video = tmp_path / "head.mp4"
+    with av.open(str(plain)) as source, av.open(str(video), "w") as output:
+        stream = output.add_stream_from_template(source.streams.video[0])
+        packets = [packet for packet in source.demux(video=0) if packet.size]
+        ticks = (packets[1].pts or 0) - (packets[0].pts or 0)
+        for packet, duration in zip(packets, (1, 2, 9), strict=True):
+            packet.duration, packet.stream = duration * ticks, stream
+            output.mux(packet)
+    limits = VideoLimits(max_frames=limit)
+    if limit < 12:
+        with pytest.raises(BadInput, match="extend_from: at 16 frames per second it has more than 11 frames"):
+            copy_head(video, tmp_path / "copy.mp4", width=64, height=48, fps=16, limits=limits)
+        return
+    head = copy_head(video, tmp_path / "copy.mp4", width=64, height=48, fps=16, limits=limits)
+    shown = read_clip(head.path)
+    assert (head.copied, head.frames) == (False, 12)
+    near = [min(range(3), key=lambda n: np.abs(picture(n).astype(int) - one).mean()) for one in shown]
+    assert near == [0, 1, 1, *(9 * [2])]
 
 
 def test_sound_is_left_out_and_reported(tmp_path: Path) -> None:

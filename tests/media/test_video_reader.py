@@ -13,7 +13,15 @@ from av.container import OutputContainer
 from av.video.stream import VideoStream
 
 from headless.errors import BadInput, Cancelled
-from headless.media.video import VideoLimits, VideoWriter, probe, read_clip, read_frames, read_metadata
+from headless.media.video import (
+    VideoLimits,
+    VideoWriter,
+    frame_times,
+    probe,
+    read_clip,
+    read_frames,
+    read_metadata,
+)
 from headless.media.video_source import open_video, refuse_other_files
 from headless.segment import Picture
 from tests.media.videos import corners, make_audio, make_video, number_of, shade
@@ -166,6 +174,61 @@ def test_a_variable_rate_is_sampled_by_time(tmp_path: Path) -> None:
     assert numbers(path, fps=8, last=3) == [2, 3, 4]
 
 
+def from_the_end(times: tuple[Fraction, ...], last: int, fps: int) -> list[int]:
+    """What is on screen at each tick, counted back from the last frame, by looking at every frame."""
+    found: list[int] = []
+    for back in range(last):
+        tick = times[-1] - Fraction(back, fps)
+        due = [n for n, time in enumerate(times) if time <= tick + Fraction(1, 2 * fps)]
+        started = [n for n in due if times[n] <= tick]
+        if due:
+            shown = started[-1:] or due[:1]
+            near = [n for n in due if times[n] > tick and times[n] - tick <= tick - times[n - 1]]
+            found.append(max(shown + (near if started else due)))
+    return found[::-1]
+
+
+@pytest.mark.parametrize(
+    ("container", "codec"), [("mp4", "libx264"), ("matroska", "libx264"), ("webm", "libvpx")]
+)
+@pytest.mark.parametrize("seed", range(4))
+def test_the_last_frames_of_a_variable_rate_end_with_the_last_one(
+    container: str, codec: str, seed: int, tmp_path: Path
+) -> None:
+    steps = np.random.default_rng(seed).choice([5, 16, 17, 33, 34, 50, 62, 63, 150], 29)
+    times = [0, *(int(time) for time in np.cumsum(steps))]
+    path = make_video(
+        tmp_path / "video",
+        shades(30),
+        container=container,
+        codec=codec,
+        times=times,
+        time_base=Fraction(1, 1000),
+        options={} if codec == "libvpx" else None,
+    )
+    known = frame_times(path)
+    assert len(known) == 30
+    for last, fps in ((1, 16), (5, 16), (9, 8), (13, 24), (99, 16)):
+        read = numbers(path, last=last, fps=fps)
+        assert read == from_the_end(known, last, fps)
+        assert read[-1] == 29
+        assert len(set(read[-2:])) == min(last, 2)
+
+
+@pytest.mark.parametrize("last_one", [40, 62, 90])
+def test_a_last_frame_of_any_length_is_the_last_one(last_one: int, tmp_path: Path) -> None:
+    """A steady rate whose stamps are rounded, but for the last frame."""
+    times = [0, 62, 125, 188, 250, 313, 375, 437, 500, 500 + last_one]
+    path = make_video(tmp_path / "video.mp4", shades(10), times=times, time_base=Fraction(1, 1000), rate=1000)
+    assert numbers(path, last=5, fps=16) == [5, 6, 7, 8, 9]
+
+
+def test_time_stamps_that_jitter_lose_and_double_no_frame(tmp_path: Path) -> None:
+    times = [0, 55, 131, 180, 259, 306, 381, 430, 508, 560]
+    path = make_video(tmp_path / "video.mp4", shades(10), times=times, time_base=Fraction(1, 1000), rate=1000)
+    assert numbers(path, last=99, fps=16) == list(range(10))
+
+
 @pytest.mark.parametrize("container", ["mp4", "matroska", "webm"])
 @pytest.mark.parametrize("rate", [Fraction(24000, 1001), Fraction(16), Fraction(30)])
 def test_sampling_at_its_own_rate_gives_every_frame_once(
@@ -175,6 +238,7 @@ def test_sampling_at_its_own_rate_gives_every_frame_once(
     codec = "libvpx" if container == "webm" else "libx264"
     path = make_video(tmp_path / "video", shades(25), container=container, codec=codec, rate=rate, options={})
     assert numbers(path, fps=float(rate)) == list(range(25))
+    assert numbers(path, fps=float(rate), last=7) == list(range(18, 25))
 
 
 def test_a_video_shorter_than_half_a_tick_still_has_a_frame(tmp_path: Path) -> None:
