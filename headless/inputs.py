@@ -13,7 +13,7 @@ from headless.errors import BadInput, BadParams, Unsafe
 from headless.job import JobServices
 from headless.media.fetch import fetch_url
 from headless.media.guard import redact_url
-from headless.media.images import ImageLimits, load_image
+from headless.media.images import ImageLimits, image_size, load_image
 from headless.media.video import VideoInfo, probe
 from headless.params.references import STORAGE, is_task_id
 from headless.planning.chain import ChainClip
@@ -38,6 +38,27 @@ class InputFile:
 
 
 @dataclass(frozen=True)
+class GivenPicture:
+    """A picture that is here, not decoded: a task may have more of them than there is memory.
+
+    `size`: (width, height), upright. `name`: the field that messages call it by.
+    """
+
+    path: Path
+    size: tuple[int, int]
+    name: str
+
+    @classmethod
+    def at(cls, path: Path, name: str) -> GivenPicture:
+        """From its header. Raises `BadInput`."""
+        return cls(path, image_size(path, field=name, limits=ImageLimits()), name)
+
+    def load(self) -> Picture:
+        """Decode it. Raises `BadInput`."""
+        return load_image(self.path, field=self.name, limits=ImageLimits())
+
+
+@dataclass(frozen=True)
 class Inputs:
     """Everything that a task's parameters referred to, by field name: of a task, or of one of its clips.
 
@@ -46,7 +67,7 @@ class Inputs:
     """
 
     files: dict[str, InputFile] = field(default_factory=dict)
-    pictures: dict[str, Picture] = field(default_factory=dict)
+    pictures: dict[str, GivenPicture] = field(default_factory=dict)
     latents: dict[str, InputFile] = field(default_factory=dict)
     videos: dict[str, VideoInfo] = field(default_factory=dict)
 
@@ -64,7 +85,7 @@ class Inputs:
 
     def sizes(self) -> dict[str, tuple[int, int]]:
         """Field -> (width, height) of the pictures, and of the video that is continued, as given."""
-        found = {name: (p.shape[1], p.shape[0]) for name, p in self.pictures.items()}
+        found = {name: picture.size for name, picture in self.pictures.items()}
         return found | {name: (video.width, video.height) for name, video in self.videos.items()}
 
     def of_clip(self, clip: ChainClip) -> Inputs:
@@ -96,7 +117,7 @@ class InputFetcher:
         self._check = check
 
     def fetch(self, references: dict[str, str]) -> Inputs:
-        """Files for `references` (field -> reference), pictures decoded.
+        """Files for `references` (field -> reference); of pictures the headers are read.
 
         Raises `BadInput`, `Unsafe`, `InputUnavailable` or `DiskFull`, each naming the field.
         """
@@ -116,15 +137,12 @@ class InputFetcher:
         return inputs
 
     def _look_into(self, name: str, known: str, inputs: Inputs) -> None:
-        """Decode a picture, or describe a video. `known`: the first field with the same reference."""
+        """Describe a picture or a video. `known`: the first field with the same reference."""
         file = inputs.files.get(name)
         if file is None:
             return
         if is_picture_field(name):
-            found = inputs.pictures.get(known)
-            if found is None:
-                found = load_image(file.path, field=name, limits=ImageLimits())
-            inputs.pictures[name] = found
+            inputs.pictures[name] = inputs.pictures.get(known) or GivenPicture.at(file.path, name)
         elif name in VIDEO_FIELDS:
             inputs.videos[name] = probe(file.path, field=name)
 

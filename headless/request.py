@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from headless.inputs import PICTURE_FIELDS, Inputs
+from headless.inputs import PICTURE_FIELDS, GivenPicture, Inputs
 from headless.media.file_kind import HEAD_BYTES, FileKind, identify
 from headless.media.fit import FitReport, fit_picture
 from headless.media.images import ImageLimits, load_image
@@ -48,7 +48,7 @@ class Fitted:
     """What several clips of a task have in common is brought to their size once."""
 
     def __init__(self) -> None:
-        self._known: dict[Hashable, tuple[Picture, Picture, FitReport]] = {}
+        self._known: dict[Hashable, tuple[Picture, FitReport]] = {}
         self._clips: dict[Hashable, tuple[Clip, tuple[Adjustment, ...]]] = {}
 
     def clip(
@@ -62,12 +62,15 @@ class Fitted:
             self._clips[key] = _beside_the_clip(path, name, longest, plan, check)
         return self._clips[key]
 
-    def picture(self, given: Picture, plan: Plan) -> tuple[Picture, FitReport]:
-        """The picture in the size of a clip, and what was done to it."""
-        key = (id(given), plan.width, plan.height, plan.image_fit)
+    def picture(
+        self, given: GivenPicture, plan: Plan, check: Callable[[], None]
+    ) -> tuple[Picture, FitReport]:
+        """The picture in the size of a clip, and what was done to it. At full size it is not kept."""
+        key = (given.path, plan.width, plan.height, plan.image_fit)
         if key not in self._known:
-            self._known[key] = given, *fit_picture(given, plan.width, plan.height, plan.image_fit)
-        return self._known[key][1:]
+            check()
+            self._known[key] = fit_picture(given.load(), plan.width, plan.height, plan.image_fit)
+        return self._known[key]
 
 
 def segment_inputs(
@@ -86,7 +89,7 @@ def segment_inputs(
     adjustments: list[Adjustment] = []
     for name in PICTURE_FIELDS:
         if name in plan.references and name in inputs.pictures:
-            fitted[name], report = fitting.picture(inputs.pictures[name], plan)
+            fitted[name], report = fitting.picture(inputs.pictures[name], plan, check)
             if (entry := report.adjustment(name)) is not None:
                 adjustments.append(entry)
     frames = {name: file.path for name, file in inputs.files.items() if name in plan.references}

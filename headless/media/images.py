@@ -29,7 +29,7 @@ from headless.media.fit import FitReport, fit_picture
 from headless.media.jpeg import MAX_SCANS, scan_count
 from headless.segment import Picture
 
-__all__ = ["FitReport", "ImageLimits", "fit_picture", "load_image"]
+__all__ = ["FitReport", "ImageLimits", "fit_picture", "image_size", "load_image"]
 
 _READERS: Mapping[FileKind, Callable[[io.BytesIO], ImageFile.ImageFile]] = MappingProxyType(
     {
@@ -57,6 +57,10 @@ _TURNS: Mapping[int, Image.Transpose] = MappingProxyType(
         8: Image.Transpose.ROTATE_90,
     }
 )
+_LAID_DOWN = frozenset({5, 6, 7, 8})
+"""Orientations whose turn makes the width of a picture its height."""
+_PNG_TURNS = (b"eXIf", b"Raw profile type exif", b"XML:com.adobe.xmp")
+"""What a PNG has in it that says an orientation."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,25 @@ def load_image(
     Raises `BadInput` for another kind of file, a damaged or truncated one, more than one frame, HDR or a
     colour space without a known way to sRGB, and anything beyond `limits`.
     """
+    with _opened(path, limits, field) as (image, _):
+        return _pixels(image, matte, field)
+
+
+def image_size(path: Path, *, limits: ImageLimits, field: str = "image") -> tuple[int, int]:
+    """Width and height that `load_image` will give, from the header.
+
+    No pixel is decoded, but for a PNG whose metadata may turn it: they may lie behind its pixels.
+    Raises `BadInput` for what the header shows to be illegal; damage further on is found by `load_image`.
+    """
+    with _opened(path, limits, field) as (image, data):
+        width, height = image.size
+        may_turn = image.format != "PNG" or any(mark in data for mark in _PNG_TURNS)
+        return (height, width) if may_turn and _orientation(image) in _LAID_DOWN else (width, height)
+
+
+@contextmanager
+def _opened(path: Path, limits: ImageLimits, field: str) -> Iterator[tuple[ImageFile.ImageFile, bytes]]:
+    """The picture, its header read and checked, and the file. What is raised meanwhile means damage."""
     data = _read(path, limits, field)
     kind = identify(data[:HEAD_BYTES])
     if kind not in _READERS:
@@ -102,7 +125,7 @@ def load_image(
                 f"{field}: {kind} with more than one frame; send a single frame, for example as PNG"
             )
         _check_profile(image, limits, field)
-        return _pixels(image, matte, field)
+        yield image, data
 
 
 def _read(path: Path, limits: ImageLimits, field: str) -> bytes:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, PngImagePlugin
+from PIL import AvifImagePlugin, Image, ImageFile, PngImagePlugin, WebPImagePlugin
 
 from headless.errors import BadInput
-from headless.media.images import ImageLimits, load_image
+from headless.media.images import ImageLimits, image_size, load_image
 from headless.media.jpeg import scan_count
 from headless.segment import Picture
 from tests.media.profiles import cmyk_profile, grey_profile, rgb_profile
@@ -118,10 +118,51 @@ def test_every_exif_orientation_comes_out_upright(
     path = saved(tmp_path, Image.fromarray(np.ascontiguousarray(stored)), kind, exif=exif, **options)
     picture = load(path)
     assert picture.shape == upright.shape
+    assert image_size(path, limits=LIMITS) == (48, 32)
     for rows in (slice(4, 12), slice(20, 28)):
         for columns in (slice(4, 20), slice(28, 44)):
             difference = picture[rows, columns].astype(int) - upright[rows, columns]
             assert np.abs(difference).max() <= 12
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "AVIF"])
+def test_the_size_is_known_without_a_pixel(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = saved(tmp_path, Image.fromarray(pattern()), kind)
+
+    def decode(image: Image.Image) -> None:
+        raise AssertionError("decoded")
+
+    with monkeypatch.context() as patch:
+        for reader in (ImageFile.ImageFile, WebPImagePlugin.WebPImageFile, AvifImagePlugin.AvifImageFile):
+            patch.setattr(reader, "load", decode)
+        assert image_size(path, limits=LIMITS) == (48, 32)
+        with pytest.raises(BadInput, match="decoded"):
+            load(path)
+
+
+def test_the_size_of_a_picture_that_is_turned_behind_its_pixels(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    data = saved(tmp_path, Image.fromarray(pattern()), "PNG", exif=exif).read_bytes()
+    start = data.index(b"eXIf") - 4
+    end = start + 12 + int.from_bytes(data[start : start + 4], "big")
+    late = written(tmp_path, data[:start] + data[end:-12] + data[start:end] + data[-12:])
+    assert load(late).shape == (48, 32, 3)
+    assert image_size(late, limits=LIMITS) == (32, 48)
+
+
+def test_the_size_is_refused_as_the_picture_is(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="anchor_image: the picture has 9000x9000 pixels; at most"):
+        image_size(written(tmp_path, png(size=(9000, 9000))), limits=LIMITS, field="anchor_image")
+    with pytest.raises(BadInput, match="image: expected a picture, found text"):
+        image_size(written(tmp_path, b"no picture"), limits=LIMITS)
+    whole = saved(tmp_path, Image.effect_noise((64, 64), 90), "PNG").read_bytes()
+    damaged = written(tmp_path, whole[: len(whole) // 2])
+    assert image_size(damaged, limits=LIMITS) == (64, 64)
+    with pytest.raises(BadInput, match="damaged"):
+        load(damaged)
 
 
 def test_damaged_exif_means_upright(tmp_path: Path) -> None:

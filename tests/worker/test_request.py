@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from headless.errors import BadInput, Cancelled
-from headless.inputs import InputFile, Inputs
+from headless.inputs import GivenPicture, InputFile, Inputs
 from headless.params import parse
 from headless.plan import Plan, make_plan
 from headless.request import build_request, segment_inputs
@@ -38,10 +38,18 @@ def planned(**changes: Json) -> Plan:
 
 def inputs(**paths: Path) -> Inputs:
     """Files that are here, and the start image."""
+    given = start_image(next(iter(paths.values())).parent)
     return Inputs(
         files={name: InputFile(path, "0" * 64) for name, path in paths.items()},
-        pictures={"start_image": PICTURE, "end_image": PICTURE},
+        pictures={"start_image": given, "end_image": given},
     )
+
+
+def start_image(folder: Path) -> GivenPicture:
+    """The start image in a file."""
+    path = folder / "start_image"
+    Image.fromarray(PICTURE).save(path, "PNG")
+    return GivenPicture.at(path, "start_image")
 
 
 def video(folder: Path, frames: int, width: int = 64, height: int = 64, rate: int = 16) -> Path:
@@ -115,8 +123,12 @@ def test_a_video_is_continued_from_its_last_frames(tmp_path: Path) -> None:
 def test_reading_a_video_can_be_stopped(tmp_path: Path, name: str) -> None:
     """A cancellation must not wait until half an hour of film has been decoded."""
 
+    asked: list[None] = []
+
     def cancelled() -> None:
-        raise Cancelled("stop")
+        asked.append(None)
+        if len(asked) > 1:  # The first time it is for the start image.
+            raise Cancelled("stop")
 
     changes: dict[str, Json] = {name: FIELD}
     if name == "continue_from":
@@ -135,7 +147,7 @@ def test_latents_of_a_task_go_to_the_engine_as_a_file(tmp_path: Path) -> None:
     task = "00000000-0000-4000-8000-000000000001"
     plan = planned(continue_from=task, svi2pro=True, num_frames=17)
     latents = {"continue_from": InputFile(tmp_path / "l", "0" * 64)}
-    given = Inputs(pictures={"start_image": PICTURE}, latents=latents)
+    given = Inputs(pictures={"start_image": start_image(tmp_path)}, latents=latents)
     request = build_request(plan, segment_inputs(plan, given, ()), tmp_path / "sampled")
     assert request.previous_latents == tmp_path / "l"
     assert request.sampled_latents == tmp_path / "sampled"
