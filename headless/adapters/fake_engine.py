@@ -78,6 +78,7 @@ class FakeEngine:
         head = _continuation(request, svi).head_drop
         first = _first_number(request, head)
         last = first + request.num_frames - 1
+        made_of = _made_of(request)  # Now: what it was made from may be gone when it is saved.
         spoiler = Spoiler(faults, request.seed)
         return Generation(
             width=request.width,
@@ -88,8 +89,8 @@ class FakeEngine:
             end_frame_mode=_mode(request, svi).value,
             details=self._details(request),
             not_finite=lambda: spoiler.not_finite,
-            save_handoff=partial(_save, request, last - FRAMES_PER_LATENT * request.end_tail_latents),
-            save_sampled=partial(_save, request, last),
+            save_handoff=partial(_save, made_of, last - FRAMES_PER_LATENT * request.end_tail_latents),
+            save_sampled=partial(_save, made_of, last),
         )
 
     def _details(self, request: SegmentRequest) -> dict[str, Any]:
@@ -158,13 +159,16 @@ def _frames(
     yield from spoiler.spoilt(numbered_clip(request, first, continues), request.num_frames)
 
 
-def _save(request: SegmentRequest, last_number: int, path: Path) -> None:
-    """The stand-in for latents: as theirs, its bytes depend on all that the clip was made from."""
+def _made_of(request: SegmentRequest) -> str:
+    """Stands for the content of latents: as theirs, it depends on all that the clip was made from."""
     digest = hashlib.sha256()
     for part in fields(request):
         if part.name not in ("sampled_latents", "strict", "loras"):
             digest.update(part.name.encode() + _bytes_of(getattr(request, part.name)))
-    made_of = digest.hexdigest()
+    return digest.hexdigest()
+
+
+def _save(made_of: str, last_number: int, path: Path) -> None:
     path.write_text(json.dumps({"last_number": last_number, "made_of": made_of}), encoding="utf-8")
 
 
