@@ -112,14 +112,19 @@ class ClipRun:
         sampled = self.checkpoints.find(target.index, digest, shared=self.shared)
         generation, sampled = self._generated(request, sampled, later)
         self._report(parts, generation)
-        if sampled is None and generation.save_sampled is not None:
-            self.checkpoints.record(target.index, digest, generation.save_sampled, shared=self.shared)
         newest = Newest(self.frames_kept)
         newest.frames.extend(before.frames)
         target.video.parent.mkdir(exist_ok=True)  # Gone with a clip that was refused.
-        handed = self._handed(generation, target)
+        handed: Future[None] | None = None
+
+        def save_beside() -> None:
+            nonlocal handed
+            handed = self._handed(generation, target)
+            if sampled is None and generation.save_sampled is not None:
+                self.checkpoints.record(target.index, digest, generation.save_sampled, shared=self.shared)
+
         try:
-            made = self._encoded(parts, generation, target, colours, newest)
+            made = self._encoded(parts, generation, target, colours, newest, save_beside)
         except ClipRefused as refused:
             wait(() if handed is None else (handed,))
             target.latents.unlink(missing_ok=True)
@@ -167,7 +172,9 @@ class ClipRun:
         target: Target,
         colours: ClipColours | None,
         newest: Newest,
+        begun: Callable[[], None],
     ) -> ClipMade:
+        """`begun` is called when nothing but the engine is left to wait for."""
         meter, looks = parts.checks.meter(generation), list[FrameLook]()
 
         def measure(frame: Picture) -> None:
@@ -182,6 +189,7 @@ class ClipRun:
                 encoder.write(frame)
                 newest.offer(frame)
 
+            begun()
             measured = generation.num_frames - parts.clip.tail_frames
             with WriteBehind(measure, measured, self.measuring) as measuring:
                 kept = write_frames(

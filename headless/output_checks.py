@@ -73,13 +73,19 @@ class _Likeness:
 
 class OutputChecks:
     """The checks of one clip. `pictures`: the given images in the size of the clip, by parameter; `before`:
-    the last frame shown before it, where it is known."""
+    the last frame shown before it, where it is known; `limits`: read from their file where not given."""
 
-    def __init__(self, plan: Plan, pictures: Mapping[str, Picture], before: Picture | None = None) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        pictures: Mapping[str, Picture],
+        before: Picture | None = None,
+        limits: Thresholds | None = None,
+    ) -> None:
         self._plan = plan
         self._pictures = pictures
         self._before = before
-        self._limits: Thresholds = load_thresholds()
+        self._limits: Thresholds = limits or load_thresholds()
 
     def meter(self, generation: Generation) -> ClipMeter:
         """What is to be offered every frame of a generation, the head too."""
