@@ -198,7 +198,11 @@ class WorkLoop(Generic[Run, Made]):
         self._publish_held()
         stopping = self._shutdown.requested or self._policy.once or self._status is not None
         if self._ahead is None and not stopping and seconds <= self._lead:
-            self._ahead = self._preparer.submit(self._claim_and_prepare)
+            self._ahead = self._preparer.submit(self._prepare_ahead)
+
+    def _prepare_ahead(self) -> Run | Settled | None:
+        """The next task, unless a stop came in between: it would be the one that is given back just now."""
+        return None if self._shutdown.requested else self._claim_and_prepare()
 
     def _await_publications(self, at_most: int = 0) -> None:
         """Wait until at most that many are under way; those that are through are noted in any case."""
