@@ -51,7 +51,6 @@ class ChainRecord:
         self._last = self._kept(newest[-1]) if newest else None
         self._told: list[_Told] = []
         self.frames = head
-        self.warnings: list[str] = []
 
     def add(self, made: ClipMade) -> None:
         """The next clip."""

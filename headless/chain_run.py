@@ -16,6 +16,7 @@ from headless.chain_colours import ClipColours, colours_of
 from headless.chain_record import ChainRecord
 from headless.clip_made import ClipMade, ClipParts, Target
 from headless.clip_run import ClipRun
+from headless.fingerprint import sha256_of
 from headless.growing_movie import MovieLine
 from headless.hand_off import HandOff
 from headless.media.movie import Movie
@@ -23,7 +24,6 @@ from headless.output_checks import Refusal
 from headless.planning.chain import ChainPlan, frames_of_latents
 from headless.publish import CONTACT_SHEET_FILE, LATENTS_FILE, POSTER_FILE, VIDEO_FILE, alternative_file
 from headless.segment import Picture
-from headless.segment_digest import file_hash
 from headless.segment_told import adjustments_of, alternative_told, refused_told
 from wan2gp_patch.adjustment import Adjustment
 
@@ -90,11 +90,6 @@ class ChainRun:
             self.files / POSTER_FILE, self.files / CONTACT_SHEET_FILE, title=title, loop=self.chain.loop
         )
         return told
-
-    @property
-    def frames(self) -> int:
-        """How many frames the video has."""
-        return self._record.frames
 
     @property
     def last(self) -> ClipMade:
@@ -182,5 +177,5 @@ class ChainRun:
         name = alternative_file(index, made.parts.clip.seed)
         path = made.target.video.rename(self.files / name)
         size = path.stat().st_size
-        stored = {"key": f"{self.prefix}/{name}", "sha256": file_hash(path), "bytes": size}
+        stored = {"key": f"{self.prefix}/{name}", "sha256": sha256_of(path), "bytes": size}
         self._record.add_alternative(index, alternative_told(made) | {"files": {"video": stored}})

@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from headless.fingerprint import sha256_of
 from headless.segment import LoraUse, SegmentRequest
 
 REVISION: Final = 1
@@ -19,7 +20,6 @@ REVISION: Final = 1
 another revision are not found any more."""
 
 _NO_PART: Final = frozenset({"sampled_latents", "strict"})
-_BLOCK: Final = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -63,20 +63,11 @@ def picture_hashes(pictures: Iterable[npt.NDArray[Any] | None]) -> dict[int, str
     return {id(one): _of_array(one) for one in pictures if one is not None}
 
 
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hex."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
-
-
 def _told(value: object, made_with: MadeWith) -> object:
     if isinstance(value, np.ndarray):
         return made_with.pictures.get(id(value)) or _of_array(value)
     if isinstance(value, Path):
-        return file_hash(value)
+        return sha256_of(value)
     if isinstance(value, LoraUse):
         return [made_with.loras[value.path], value.strengths]
     if isinstance(value, tuple):

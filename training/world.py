@@ -57,9 +57,6 @@ class Shape(StrEnum):
     CROSS = "cross"
 
 
-ROUND: Final = (Shape.DISC, Shape.RING)
-
-
 class Motion(StrEnum):
     """What it does."""
 

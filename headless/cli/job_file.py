@@ -13,6 +13,7 @@ from types import UnionType
 from typing import Any, Final, Union, get_args, get_origin
 
 from headless.errors import BadInput, UsageError
+from headless.fingerprint import sha256_of
 from headless.keys import input_key
 from headless.params.aliases import ALIASES
 from headless.params.generate import REFERENCES, GenerateParams
@@ -142,7 +143,7 @@ def with_stored_files(job: Job, storage: Storage, owner: str) -> dict[str, Json]
     """The job's parameters, every local file put into storage and replaced by a reference to it."""
 
     def store(path: Path) -> str:
-        key = input_key(owner, _sha256(path), _extension(path))
+        key = input_key(owner, sha256_of(path), _extension(path))
         stored = storage.put(key, path, _CONTENT_TYPES.get(path.suffix.lower(), "application/octet-stream"))
         return f"{STORAGE}{stored.key}"
 
@@ -274,8 +275,3 @@ def _metavar(name: str, kind: type) -> str:
     if name in REFERENCES:
         return "TASK|FILE|URL" if name in ("continue_from", "extend_from") else "FILE|URL"
     return {int: "N", float: "X", str: "TEXT"}.get(kind, "JSON")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -14,9 +14,10 @@ from headless.cli.command import Commands, add_command
 from headless.cli.connected import connected
 from headless.cli.exit_codes import DONE
 from headless.cli.job_file import Job, add_job_options, read_job, with_stand_ins
-from headless.cli.plan_inputs import Seen, is_picture, seen_here, seen_in_storage
+from headless.cli.plan_inputs import Seen, seen_here, seen_in_storage
 from headless.cli.status import find
 from headless.errors import UsageError
+from headless.inputs import is_picture_field
 from headless.logs import configure
 from headless.media.fit import fit_report
 from headless.media.stills import write_poster
@@ -148,7 +149,7 @@ def _planned(
 def _fits(chain: ChainPlan, sizes: Sizes) -> tuple[Adjustment, ...]:
     """What the worker will cut off or pad of the pictures that were read."""
     plan = chain.first
-    acting = [name for name in chain.references if name in sizes and is_picture(name)]
+    acting = [name for name in chain.references if name in sizes and is_picture_field(name)]
     reports = {name: fit_report(sizes[name], plan.width, plan.height, plan.image_fit) for name in acting}
     return tuple(entry for name, report in reports.items() if (entry := report.adjustment(name)) is not None)
 

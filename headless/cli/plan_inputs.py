@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from headless.inputs import VIDEO_FIELDS, is_picture_field
 from headless.media.images import ImageLimits, load_image
 from headless.media.video import probe
 from headless.params.references import STORAGE
@@ -17,8 +18,6 @@ from headless.ports import Storage
 from headless.segment import Picture
 
 _LARGEST = 512_000_000
-_PICTURES = ("start_image", "end_image", "anchor_image")
-_VIDEOS = ("continue_from", "extend_from")
 _SMALL = 256
 
 
@@ -28,11 +27,6 @@ class Seen:
 
     size: tuple[int, int]
     small: Picture | None = None
-
-
-def is_picture(field: str) -> bool:
-    """Whether a field of the task, such as `images[2]` or `segments[0].end_image`, is a shown picture."""
-    return field.startswith("images[") or field.rpartition(".")[2] in _PICTURES
 
 
 def seen_here(files: Mapping[str, Path]) -> dict[str, Seen]:
@@ -55,15 +49,15 @@ def seen_in_storage(references: Mapping[str, str], storage: Storage) -> dict[str
 
 
 def _stored(references: Mapping[str, str]) -> Iterable[tuple[str, str]]:
-    return ((f, r) for f, r in references.items() if is_picture(f) and r.startswith(STORAGE))
+    return ((f, r) for f, r in references.items() if is_picture_field(f) and r.startswith(STORAGE))
 
 
 def _is_shown(field: str) -> bool:
-    return is_picture(field) or field in _VIDEOS
+    return is_picture_field(field) or field in VIDEO_FIELDS
 
 
 def _seen(field: str, path: Path) -> Seen:
-    if field in _VIDEOS:
+    if field in VIDEO_FIELDS:
         video = probe(path, field=field)
         return Seen((video.width, video.height))
     picture = load_image(path, limits=ImageLimits(), field=field)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import sys
 from collections.abc import Iterator, Mapping
@@ -16,6 +15,7 @@ from headless.cli.exit_codes import DONE
 from headless.cli.job_file import Job, is_local_file, with_stand_ins, with_stored_files
 from headless.cli.video_settings import read_settings
 from headless.errors import BadInput, UsageError
+from headless.fingerprint import sha256_of
 from headless.params import parse
 from headless.params.chain import SEGMENT_REFERENCES
 from headless.params.generate import REFERENCES
@@ -126,8 +126,7 @@ def _take_files(given: list[str], places: Places, hashes: Mapping[str, str]) -> 
             raise UsageError(f"--input {one} is no input of this video. Legal are {known}.")
         path = Path(file).expanduser().absolute()
         try:
-            with path.open("rb") as content:
-                sha256 = hashlib.file_digest(content, "sha256").hexdigest()
+            sha256 = sha256_of(path)
         except OSError as error:
             raise UsageError(f"--input {one} cannot be read ({error.strerror or error}).") from error
         if hashes.get(field, sha256) != sha256:

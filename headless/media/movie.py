@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
+from headless.fingerprint import sha256_of
 from headless.media.coded_clip import CodedClip, read_coded_clip, read_samples
 from headless.media.movie_file import MovieClip, MovieContents, header, mark, read_contents
 from headless.media.mp4_fragments import fragment
@@ -56,7 +56,7 @@ class Movie:
         """
         coded = self._fitting(read_coded_clip(clip, limits=_OURS, field=clip.name), clip.name)
         held = self._contents
-        added = MovieClip(len(held.clips), len(held.samples), len(coded.samples), _sha256(clip))
+        added = MovieClip(len(held.clips), len(held.samples), len(coded.samples), sha256_of(clip))
         with no_room_is_disk_full(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self.path.open("r+b" if held.size else "w+b", buffering=0) as file:
@@ -164,8 +164,3 @@ def _pieces(source: BinaryIO, size: int) -> Iterator[bytes]:
     while size > 0 and (data := source.read(min(size, _COPIED_AT_ONCE))):
         size -= len(data)
         yield data
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

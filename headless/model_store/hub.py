@@ -28,9 +28,10 @@ from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils import build_hf_headers, disable_progress_bars
 
 from headless.errors import InputUnavailable, ModelMissing
+from headless.fingerprint import sha256_of
 from headless.media.whole_file import no_room_is_disk_full
 from headless.model_store.parts import Source
-from headless.model_store.record import git_hash_of, sha256_of
+from headless.model_store.record import git_hash_of
 
 READABLE: Final = frozenset({".safetensors", ".json", ".txt", ".model", ".gguf"})
 """Kinds of files that are fetched: nothing that runs code when it is read."""

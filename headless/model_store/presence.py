@@ -9,8 +9,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
+from headless.fingerprint import sha256_of
 from headless.model_store.parts import Part
-from headless.model_store.record import Record, sha256_of
+from headless.model_store.record import Record
 from models.safetensors_header import NotSafetensors, read_header
 from models.weights_gguf_header import NotGguf, read_gguf_header
 

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Final
 
 from headless.errors import DiskFull, ModelMissing, UsageError
+from headless.fingerprint import sha256_of
 from headless.model_store.hub import Hub, Remote
 from headless.model_store.parts import Choice, Part, Source
-from headless.model_store.record import PulledFile, read_record, sha256_of, write_record
+from headless.model_store.record import PulledFile, read_record, write_record
 
 STAGING: Final = ".pulling"
 """Folder below the models folder in which downloads grow; nothing loads from there."""

@@ -74,12 +74,6 @@ def write_record(folder: Path, record: Record) -> None:
         os.fsync(file.fileno())
 
 
-def sha256_of(path: Path) -> str:
-    """The file's SHA-256 in hex, read a piece at a time."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def git_hash_of(path: Path) -> str:
     """The name that git gives a file with these bytes; the hub knows small files by it alone."""
     digest = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from headless.model_store.record import git_hash_of, sha256_of
+from headless.fingerprint import sha256_of
+from headless.model_store.record import git_hash_of
 from tests.cli.terminal import run
 from tests.models_cli.conftest import REPOSITORY, ROLES, SINGLE, STYLE, TINY, Store, tiny_tree
 from tests.models_cli.hub_server import HubServer, git_hash
