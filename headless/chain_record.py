@@ -12,10 +12,10 @@ from headless.media.chain_sheet import SegmentPictures, write_chain_sheet
 from headless.media.fit import fit_picture
 from headless.media.stills import write_poster
 from headless.quality.movie_meter import MovieMeter, SegmentScores
-from headless.quality.thresholds import load_thresholds
+from headless.quality.thresholds import Thresholds
 from headless.quality.verdict import warnings
 from headless.segment import Picture
-from headless.segment_told import LIMITED, segment_told
+from headless.segment_told import own_warnings, segment_told
 
 FULL_SIZE_SEGMENTS = 8
 """A longer chain keeps its pictures small: they wait in memory for the contact sheet."""
@@ -31,6 +31,8 @@ class _Told:
     pictures: dict[int, Picture]
     before: Picture | None
     given: dict[str, Picture]
+    own_warnings: tuple[str, ...]
+    """Those that do not follow from what is measured."""
 
 
 class ChainRecord:
@@ -40,9 +42,16 @@ class ChainRecord:
     things should look in the end, where a clip has no anchor of its own.
     """
 
-    def __init__(self, head: int, newest: Sequence[Picture], anchor: Picture | None, segments: int) -> None:
-        self._limits = load_thresholds()
-        self._meter = MovieMeter(self._limits)
+    def __init__(
+        self,
+        head: int,
+        newest: Sequence[Picture],
+        anchor: Picture | None,
+        segments: int,
+        limits: Thresholds,
+    ) -> None:
+        self._limits = limits
+        self._meter = MovieMeter(limits)
         for frame in newest:
             self._meter.offer(frame)
         self._anchor = anchor
@@ -62,7 +71,7 @@ class ChainRecord:
         seen = {self.frames + index: self._kept(frame) for index, frame in sorted(kept.pictures.items())}
         title = f"segment {clip.index} of {self._segments}  seed {clip.seed}  {clip.plan.prompt}"
         known = segment_told(made, self.frames)
-        self._told.append(_Told(known, title, seen, self._last, given))
+        self._told.append(_Told(known, title, seen, self._last, given, own_warnings(made)))
         self.frames += kept.total
         self._last = seen[self.frames - 1]
 
@@ -100,11 +109,10 @@ class ChainRecord:
         # A segment that was told where to go is not blamed for being there.
         blamed = replace(whole, drift=None) if "end_image" in segment.given else whole
         told = {key: value for key, value in whole.as_json().items() if key != "seam"}
-        finite = [text for text in known["warnings"] if "not finite" in text or text == LIMITED]
         return {
             "seam": None if scores.seam is None else scores.seam.as_json(),
             "scores": known["scores"] | told,
-            "warnings": [*finite, *warnings(blamed, self._limits)],
+            "warnings": [*segment.own_warnings, *warnings(blamed, self._limits)],
         }
 
     def _kept(self, frame: Picture) -> Picture:

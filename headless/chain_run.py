@@ -53,7 +53,7 @@ class ChainRun:
         first = self.beginning
         travels = any("end_image" in clip.fields for clip in self.chain.clips)
         anchor = None if travels else self._anchor()
-        self._record = ChainRecord(first.frames, first.newest, anchor, len(self.parts))
+        self._record = ChainRecord(first.frames, first.newest, anchor, len(self.parts), self.parts[0].limits)
         self._work = [clip.plan.num_frames * (1 + len(clip.alternatives)) for clip in self.chain.clips]
         self._left = HandOff()
         self._last: ClipMade | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from headless.chain_colours import ClipColours
@@ -15,7 +15,7 @@ from headless.planning.chain import ChainClip
 from headless.publish import KeptFrames
 from headless.quality.clip_meter import ClipMeter
 from headless.quality.frame_look import FrameLook
-from headless.quality.thresholds import Thresholds, load_thresholds
+from headless.quality.thresholds import Thresholds
 from headless.request import SegmentInputs
 from headless.segment import Generation, Picture
 from wan2gp_patch.adjustment import Adjustment
@@ -25,24 +25,24 @@ from wan2gp_patch.adjustment import Adjustment
 class ClipParts:
     """A clip and what it is made from, but for what the clip before hands on.
 
-    `loras`: fingerprints of its files, by path; `pictures`: hashes of its arrays, by `id`.
+    `loras`: fingerprints of its files, by path; `pictures`: hashes of its arrays, by `id`; `limits`: of
+    its checks.
     """
 
     clip: ChainClip
     inputs: SegmentInputs
     loras: Mapping[Path, str]
     pictures: Mapping[int, str]
+    limits: Thresholds
     reseeded: tuple[Adjustment, ...] = ()
     """Why its seed is not the one that was planned."""
     before: Picture | None = None
     """The last frame shown before it."""
-    limits: Thresholds = field(default_factory=load_thresholds)
-    """Of the checks; read while the clip is prepared, and not while the engine waits."""
 
     @property
     def checks(self) -> OutputChecks:
         """Those that apply to it."""
-        return OutputChecks(self.clip.plan, self.inputs.pictures, self.before, self.limits)
+        return OutputChecks(self.clip.plan, self.inputs.pictures, self.limits, self.before)
 
     def with_seed(self, seed: int, why: str) -> ClipParts:
         """The same from another seed, which is reported."""

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
-
-import numpy.typing as npt
 
 from headless.clip_made import ClipParts
 from headless.errors import BadParams
@@ -16,6 +13,7 @@ from headless.inputs import Inputs
 from headless.loras import LoraSource, locate_loras
 from headless.planning.chain import ChainClip, ChainPlan
 from headless.planning.loras import PlannedLora
+from headless.quality.thresholds import load_thresholds
 from headless.request import Fitted, segment_inputs
 from headless.segment import LoraUse
 from headless.segment_digest import picture_hashes
@@ -30,6 +28,7 @@ class PartsGatherer:
         self._source = loras
         self._check = check
         self._fitted = Fitted()
+        self._limits = load_thresholds()
         self._located: dict[tuple[PlannedLora, ...], tuple[LoraUse, ...]] = {}
         self._fingerprints: dict[Path, str] = {}
         self._pictures: dict[int, str] = {}
@@ -50,8 +49,8 @@ class PartsGatherer:
         # Before the engine has its turn, `strict` refuses by them, in the task's own words.
         told = tuple(replace(one, field=clip.fields.get(one.field, one.field)) for one in made.adjustments)
         made = replace(made, adjustments=told)
-        self._hash(array for array in made.arrays if id(array) not in self._pictures)
-        return ClipParts(clip, made, self._fingerprints, self._pictures)
+        self._pictures |= picture_hashes(array for array in made.arrays if id(array) not in self._pictures)
+        return ClipParts(clip, made, self._fingerprints, self._pictures, self._limits)
 
     def _loras(self, clip: ChainClip) -> tuple[LoraUse, ...]:
         planned = clip.plan.loras
@@ -61,6 +60,3 @@ class PartsGatherer:
             if lora.path not in self._fingerprints:
                 self._fingerprints[lora.path] = fingerprint(lora.path)
         return self._located[planned]
-
-    def _hash(self, arrays: Iterable[npt.NDArray[Any] | None]) -> None:
-        self._pictures |= picture_hashes(arrays)

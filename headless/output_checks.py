@@ -13,7 +13,7 @@ from headless.publish import KeptFrames
 from headless.quality.clip_meter import ClipMeter
 from headless.quality.fidelity import fidelity
 from headless.quality.frame_look import look_at
-from headless.quality.thresholds import Thresholds, load_thresholds
+from headless.quality.thresholds import Thresholds
 from headless.quality.verdict import Check, Finding, flaws, unlike, warnings
 from headless.segment import Generation, Picture
 
@@ -73,19 +73,19 @@ class _Likeness:
 
 class OutputChecks:
     """The checks of one clip. `pictures`: the given images in the size of the clip, by parameter; `before`:
-    the last frame shown before it, where it is known; `limits`: read from their file where not given."""
+    the last frame shown before it, where it is known."""
 
     def __init__(
         self,
         plan: Plan,
         pictures: Mapping[str, Picture],
+        limits: Thresholds,
         before: Picture | None = None,
-        limits: Thresholds | None = None,
     ) -> None:
         self._plan = plan
         self._pictures = pictures
         self._before = before
-        self._limits: Thresholds = limits or load_thresholds()
+        self._limits = limits
 
     def meter(self, generation: Generation) -> ClipMeter:
         """What is to be offered every frame of a generation, the head too."""
@@ -125,10 +125,7 @@ class OutputChecks:
 
     def warnings(self, generation: Generation, meter: ClipMeter) -> tuple[str, ...]:
         """What is worth telling the user of a clip that is published."""
-        told = warnings(meter.scores(), self._limits)
-        if bad := generation.not_finite():
-            told = (f"{bad} frames hold numbers that are not finite", *told)
-        return told
+        return *not_finite_told(generation), *warnings(meter.scores(), self._limits)
 
     def told(self, generation: Generation, meter: ClipMeter, refused: Refusal | None) -> dict[str, Any]:
         """What the result says about the checks: which passed, which did not apply and why, and the clip
@@ -193,6 +190,12 @@ class OutputChecks:
         if plan.noise_augmentation:
             return f"noise_augmentation is {plan.noise_augmentation:g}"
         return "a known_mask is given" if "known_mask" in plan.references else None
+
+
+def not_finite_told(generation: Generation) -> tuple[str, ...]:
+    """The warning about frames that held a NaN or an infinity, where there were any."""
+    bad = generation.not_finite()
+    return (f"{bad} frames hold numbers that are not finite",) if bad else ()
 
 
 def _not_shown(kept: KeptFrames, generation: Generation) -> Picture | None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from headless.clip_made import ClipMade
-from headless.output_checks import Refusal
+from headless.output_checks import Refusal, not_finite_told
 from wan2gp_patch.adjustment import Adjustment
 
 LIMITED = "its contrast is so far from what color_lock wants that it was not brought all the way there"
@@ -31,7 +31,7 @@ def segment_told(made: ClipMade, first_frame: int) -> dict[str, Any]:
         "seam": scores.pop("seam", None),
         "scores": scores,
         "checks": checks.told(generation, made.meter, made.refused),
-        "warnings": list(checks.warnings(generation, made.meter)),
+        "warnings": [*checks.warnings(generation, made.meter), *_limited(made)],
         "reused": made.reused,
         "adjustments": [entry.as_json() for entry in adjustments_of(made)],
         "engine": dict(generation.details),
@@ -40,9 +40,17 @@ def segment_told(made: ClipMade, first_frame: int) -> dict[str, Any]:
     lock = None if made.colours is None else made.colours.lock
     if lock is not None:
         told["color_lock"] = lock.as_json()
-        if lock.limited:
-            told["warnings"].append(LIMITED)
     return told
+
+
+def own_warnings(made: ClipMade) -> tuple[str, ...]:
+    """The warnings that do not follow from what is measured of the frames."""
+    return *not_finite_told(made.generation), *_limited(made)
+
+
+def _limited(made: ClipMade) -> tuple[str, ...]:
+    lock = None if made.colours is None else made.colours.lock
+    return (LIMITED,) if lock is not None and lock.limited else ()
 
 
 def alternative_told(made: ClipMade) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
@@ -101,9 +101,9 @@ def canonical(params: Mapping[str, Json], known: Iterable[str]) -> Canonical:
     for name, value in params.items():
         if name not in names and name not in ALIASES:
             # A guess costs a millisecond, and only the first few are shown; the legal names once.
-            guess = _unknown(name, names, listed) if len(problems) < SHOWN else f"{name} is no field."
-            listed = listed or _KNOWN in guess
-            problems.append(Problem(guess))
+            near = _nearest(name, names) if len(problems) < SHOWN else None
+            problems.append(Problem(_unknown(name, near, () if near or listed else sorted(names))))
+            listed = listed or near is None
         elif value is not None:
             try:
                 for field, expanded in _expand(name, value).items():
@@ -161,12 +161,15 @@ def _comparable(loras: Json) -> object:
         return loras
 
 
-def _unknown(name: str, names: set[str], listed: bool) -> str:
+def _nearest(name: str, names: set[str]) -> str | None:
+    """The known name that is most like it, if one is."""
+    return next(
+        iter(difflib.get_close_matches(name[:80], sorted(names | set(ALIASES)), n=1, cutoff=0.5)), None
+    )
+
+
+def _unknown(name: str, near: str | None, listed: Sequence[str]) -> str:
     shown = show(name).strip('"')
-    near = difflib.get_close_matches(name[:80], sorted(names | set(ALIASES)), n=1, cutoff=0.5)
-    if near:
-        return f"{shown} is not a field: did you mean {near[0]}?"
-    return f"{shown} is not a field" + ("." if listed else f"{_KNOWN}{', '.join(sorted(names))}.")
-
-
-_KNOWN: Final = ": known fields are "
+    if near is not None:
+        return f"{shown} is not a field: did you mean {near}?"
+    return f"{shown} is not a field" + (f": known fields are {', '.join(listed)}." if listed else ".")
