@@ -9,8 +9,9 @@ import numpy as np
 
 from headless.engine.wan import WanEngine
 from headless.job_listener import SilentListener
-from headless.segment import Clip, Picture, SegmentRequest
+from headless.segment import Clip, Picture
 from models.registry import load_models_def
+from tests.tools.small_requests import small_request
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -45,23 +46,8 @@ def tiny_clips() -> dict[str, TinyClip]:
 
 
 def _generated(engine: WanEngine, start: Picture | None, end: Picture | None) -> TinyClip:
-    request = SegmentRequest(
-        model="wan_tiny_i2v",
-        prompt="a disc over the sea",
-        negative_prompt="",
-        width=64,
-        height=64,
-        num_frames=17,
-        steps=4,
-        guidance_scale=1.0,
-        guidance_scale_2=1.0,
-        flow_shift=5.0,
-        seed=7,
-        end_frame_mode="extra_latent",
-        motion_latent_count=1,
-        svi_pad_empty_frames_with_anchor=False,
-        start_image=start,
-        end_image=end,
+    request = small_request(
+        prompt="a disc over the sea", num_frames=17, steps=4, start_image=start, end_image=end
     )
     generation = engine.generate(request, SilentListener())
     frames = np.stack(list(generation.frames))

@@ -17,26 +17,17 @@ from headless.segment_digest import MadeWith, segment_digest
 from headless.task import Capability
 from headless.wiring import SHIPPED_CONFIGS, SHIPPED_MODELS
 from models.registry import load_models_def
+from tests.tools.small_requests import small_request
 from tests.worker.place import Place
 
 
 def _request(sampled: Path | None, mode: str = "extra_latent") -> SegmentRequest:
     picture = np.full((64, 64, 3), 90, dtype=np.uint8)
-    return SegmentRequest(
-        model="wan_tiny_i2v",
+    return small_request(
         prompt="a circle",
-        negative_prompt="",
-        width=64,
-        height=64,
         num_frames=5,
-        steps=1,
-        guidance_scale=1.0,
-        guidance_scale_2=1.0,
-        flow_shift=5.0,
         seed=3,
         end_frame_mode=mode,
-        motion_latent_count=1,
-        svi_pad_empty_frames_with_anchor=False,
         start_image=picture,
         end_image=255 - picture,
         sampled_latents=sampled,
