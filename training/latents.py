@@ -17,10 +17,10 @@ from torch import Tensor
 from models.vae import WanVae
 from training.cases import Case, WholeClipEncoder, cases_of
 from training.preview import fit_preview, save_preview
-from training.vae_clip import ClipVae
+from training.vae_clip import ClipVae, NormSilu, compiled_norm_silu, norm_silu
 from training.world import SIZES, make_scene
 
-SHARDS: Final = 24
+SHARDS: Final = 32
 SCENES: Final = 64
 """Scenes of a shard."""
 FIRST_SEED: Final = 1_000_000
@@ -28,9 +28,9 @@ LONG: Final = 8
 """One scene in so many has 33 frames instead of 17."""
 
 
-def encoder_of(vae: WanVae) -> WholeClipEncoder:
+def encoder_of(vae: WanVae, fused: NormSilu = norm_silu) -> WholeClipEncoder:
     """The encoder of a trained VAE."""
-    return WholeClipEncoder(ClipVae(vae.module), vae.latents_mean, vae.latents_std)
+    return WholeClipEncoder(ClipVae(vae.module, fused), vae.latents_mean, vae.latents_std)
 
 
 def fit_colours(out: Path, clips: int = 16) -> None:
@@ -76,11 +76,12 @@ def run(
     part: tuple[int, int] = (0, 1),
     shards: int = SHARDS,
     scenes: int = SCENES,
+    fused: NormSilu = norm_silu,
 ) -> None:
     """Write the shards that do not exist yet; `part` (i, n): of every n shards the i-th."""
     folder = work / "latents"
     folder.mkdir(parents=True, exist_ok=True)
-    vae = encoder_of(WanVae.load(out / "vae"))
+    vae = encoder_of(WanVae.load(out / "vae"), fused)
     for shard in range(part[0], shards, part[1]):
         file = folder / f"{shard:03d}.pt"
         if not file.exists():
@@ -100,7 +101,7 @@ def main() -> None:
     torch.set_num_threads(1)
     if first == "0":
         fit_colours(options.out)
-    run(options.out, options.work, part=(int(first), int(every)))
+    run(options.out, options.work, part=(int(first), int(every)), fused=compiled_norm_silu())
 
 
 if __name__ == "__main__":

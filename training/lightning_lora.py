@@ -9,7 +9,6 @@ learns the one velocity that leads there. (Progressive distillation, Salimans an
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import Final
 
@@ -17,13 +16,14 @@ import torch
 from torch import Tensor
 
 from headless.engine.schedule import make_schedule
-from training.experts import EXPERTS, TOKENS, WEIGHTS, Expert, velocity
+from training.experts import TOKENS, WEIGHTS, Expert, velocity
 from training.loop import Plan, seeded, train
 from training.lora import TrainedLora, load_expert, save_lightx2v_dialect
+from training.lora_command import lora_command
 from training.material import Batch, Material
 from training.short_text import ShortText
 
-PLAN: Final = Plan(150, 1e-3, warm_up=20, average=0.98)
+PLAN: Final = Plan(250, 1e-3, warm_up=20, average=0.98)
 SEED: Final = 20
 SIGMAS: Final = make_schedule("euler", 4, 5.0).sigmas
 SPANS: Final = {"high": (0, 1), "low": (2, 3)}
@@ -71,9 +71,14 @@ def run(
     material = Material(out, work, WEIGHTS, tokens)
     lora = TrainedLora(load_expert(out / expert.folder), SEED)
     text = ShortText(lora.model)
+
+    def loss(step: int) -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16):
+            return distillation_loss(lora, text, expert, material.batch(SEED, step), step)
+
     average = train(
         lora.parameters,
-        lambda step: distillation_loss(lora, text, expert, material.batch(SEED, step), step),
+        loss,
         plan,
         work / f"lightning_{expert.name}.pt",
         stop_at=stop_at,
@@ -82,17 +87,5 @@ def run(
     save_lightx2v_dialect(loras / f"{name}.safetensors", average, name)
 
 
-def main() -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("expert", choices=sorted(EXPERTS))
-    parser.add_argument("--out", type=Path, default=Path("models/tiny"))
-    parser.add_argument("--loras", type=Path, default=Path("models/loras"))
-    parser.add_argument("--work", type=Path, default=Path("out/training"))
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    run(EXPERTS[options.expert], options.out, options.loras, options.work)
-
-
 if __name__ == "__main__":
-    main()
+    lora_command(__doc__, run)

@@ -9,12 +9,18 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import torch
 from torch import Tensor
+
+from training.muon import Muon
+
+SMALL_RATE: Final = 0.1
+"""Learning rate of AdamW for biases and gains beside Muon's for weights."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +32,8 @@ class Plan:
     warm_up: int = 50
     average: float = 0.99
     save_every: int = 50
-    weight_decay: float = 0.0
+    muon: bool = False
+    """Weights by Muon with this rate, the rest by AdamW with a tenth of it; else all by AdamW."""
 
     def rate_at(self, step: int) -> float:
         """Learning rate of a step counted from 0: a linear warm-up, then half a cosine down to a fiftieth."""
@@ -56,26 +63,47 @@ def train(
 
     `stop_at` ends early, as a kill would, but with a checkpoint.
     """
-    optimiser = torch.optim.AdamW(
-        list(parameters.values()), lr=plan.rate, betas=(0.9, 0.99), weight_decay=plan.weight_decay, fused=True
-    )
+    optimisers = _optimisers(parameters, plan)
     average = {name: tensor.detach().clone() for name, tensor in parameters.items()}
-    first = _restore(checkpoint, parameters, optimiser, average)
+    first = _restore(checkpoint, parameters, optimisers, average)
     last = plan.steps if stop_at is None else min(stop_at, plan.steps)
     began = time.monotonic()
     for step in range(first, last):
-        for group in optimiser.param_groups:
-            group["lr"] = plan.rate_at(step)
         loss = loss_of(step)
-        optimiser.zero_grad(set_to_none=True)
+        for tensor in parameters.values():
+            tensor.grad = None
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves this one untyped
         torch.nn.utils.clip_grad_norm_(list(parameters.values()), 1.0)
-        optimiser.step()
+        for optimiser in optimisers:
+            for group in optimiser.param_groups:
+                group["lr"] = group["whole"] * plan.rate_at(step) / plan.rate
+            optimiser.step()
         _follow(average, parameters, min(plan.average, (step + 1) / (step + 10)))
         _report(step, last, float(loss.detach()), time.monotonic() - began)
         if (step + 1) % plan.save_every == 0 or step + 1 == last:
-            _save(checkpoint, step + 1, parameters, optimiser, average)
+            _save(checkpoint, step + 1, parameters, optimisers, average)
     return average
+
+
+def _optimisers(parameters: Mapping[str, Tensor], plan: Plan) -> list[torch.optim.Optimizer]:
+    """Their groups keep the whole learning rate as `whole`."""
+    matrices = [tensor for tensor in parameters.values() if plan.muon and _is_matrix(tensor)]
+    known = {id(tensor) for tensor in matrices}
+    rest = [tensor for tensor in parameters.values() if id(tensor) not in known]
+    small = plan.rate * (SMALL_RATE if plan.muon else 1.0)
+    found: list[torch.optim.Optimizer] = []
+    if rest:
+        found.append(torch.optim.AdamW(rest, lr=small, betas=(0.9, 0.99), weight_decay=0.0, fused=True))
+    if matrices:
+        found.append(Muon(matrices, plan.rate))
+    for optimiser in found:
+        for group in optimiser.param_groups:
+            group["whole"] = group["lr"]
+    return found
+
+
+def _is_matrix(tensor: Tensor) -> bool:
+    return tensor.dim() > 1 and min(tensor.flatten(1).shape) > 1
 
 
 @torch.no_grad()
@@ -88,13 +116,14 @@ def _save(
     path: Path,
     step: int,
     parameters: Mapping[str, Tensor],
-    optimiser: torch.optim.Optimizer,
+    optimisers: Sequence[torch.optim.Optimizer],
     average: Mapping[str, Tensor],
 ) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     half_done = path.with_suffix(".part")
     weights = {name: tensor.detach() for name, tensor in parameters.items()}
-    state = {"step": step, "weights": weights, "optimiser": optimiser.state_dict(), "average": dict(average)}
+    states = [optimiser.state_dict() for optimiser in optimisers]
+    state = {"step": step, "weights": weights, "optimisers": states, "average": dict(average)}
     torch.save(state, half_done)
     half_done.replace(path)
 
@@ -103,7 +132,7 @@ def _save(
 def _restore(
     path: Path,
     parameters: Mapping[str, Tensor],
-    optimiser: torch.optim.Optimizer,
+    optimisers: Sequence[torch.optim.Optimizer],
     average: Mapping[str, Tensor],
 ) -> int:
     if not path.exists():
@@ -112,7 +141,8 @@ def _restore(
     for name, tensor in parameters.items():
         tensor.copy_(state["weights"][name])
         average[name].copy_(state["average"][name])
-    optimiser.load_state_dict(state["optimiser"])
+    for optimiser, of_optimiser in zip(optimisers, state["optimisers"], strict=True):
+        optimiser.load_state_dict(of_optimiser)
     return int(state["step"])
 
 

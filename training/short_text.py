@@ -30,13 +30,24 @@ def padded(states: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     return text, bias
 
 
+def _in_single(_: torch.nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
+    """torch has no fast norm for bfloat16 with gains of 32 bits, which is what autocast makes of it."""
+    return (inputs[0].float(),)
+
+
 class ShortText:
-    """The cross-attention of every block of one transformer. `bias` [b, L] is set before each forward."""
+    """The cross-attention of every block of one transformer. `bias` [b, L] is set before each forward.
+
+    The norms of queries and keys compute in 32 bits, under autocast too.
+    """
 
     def __init__(self, model: WanTransformer3DModel) -> None:
         self.bias: Tensor | None = None
         for block in model.blocks:
             block.attn2.processor = self
+            for attention in (block.attn1, block.attn2):
+                attention.norm_q.register_forward_pre_hook(_in_single)
+                attention.norm_k.register_forward_pre_hook(_in_single)
 
     def __call__(self, attention: Any, hidden: Tensor, text: Tensor, *_: object) -> Tensor:
         """What diffusers' own processor computes for text."""

@@ -8,21 +8,21 @@ with noise of a random strength, and the clip is still to be the true one: error
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 import torch
 
-from training.experts import EXPERTS, NO_PROMPT, TOKENS, Expert, flow_loss
+from training.experts import NO_PROMPT, TOKENS, Expert, flow_loss
 from training.loop import Plan, seeded, train
 from training.lora import TrainedLora, load_expert, save_svi_dialect
+from training.lora_command import lora_command
 from training.material import Batch, Material
 from training.short_text import ShortText
 
 WEIGHTS: Final = {"svi": 4.0, "svi_end": 2.0}
-PLAN: Final = Plan(200, 1e-3, warm_up=20, average=0.98)
+PLAN: Final = Plan(300, 1e-3, warm_up=20, average=0.98)
 SEED: Final = 10
 WRONG: Final = 0.3
 """Largest standard deviation of what is added to the known and handed-over latents."""
@@ -63,17 +63,5 @@ def run(
     save_svi_dialect(loras / f"{name}.safetensors", average, name)
 
 
-def main() -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("expert", choices=sorted(EXPERTS))
-    parser.add_argument("--out", type=Path, default=Path("models/tiny"))
-    parser.add_argument("--loras", type=Path, default=Path("models/loras"))
-    parser.add_argument("--work", type=Path, default=Path("out/training"))
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    run(EXPERTS[options.expert], options.out, options.loras, options.work)
-
-
 if __name__ == "__main__":
-    main()
+    lora_command(__doc__, run)

@@ -17,15 +17,18 @@ from torch import Tensor
 from training.loop import Plan, seeded, train
 from training.store import save_network
 from training.vae_clip import ClipVae, NormSilu, compiled_norm_silu, norm_silu
-from training.world import LENGTHS, SIZES, draw, make_scene
+from training.world import SIZES, draw, make_scene
 
 CONFIG: Final = {"base_dim": 16, "z_dim": 16, "dim_mult": [1, 2, 4, 4], "num_res_blocks": 1}
 SEED: Final = 1
-NOISE: Final = 0.03
-SIZE_WEIGHT: Final = 1e-4
+NOISE: Final = 0.3
+"""Standard deviation, at the end, of what is added to latents, whose own is some ten times that."""
+SIZE_WEIGHT: Final = 1e-3
 EDGE_WEIGHT: Final = 0.5
 SALIENT_FROM: Final = 0.35
 """More than a background varies, of a range of 2."""
+SALIENCE: Final = 6.0
+"""How much more an error counts, at first, where a picture is not of its usual colour: on the shape."""
 GAPS: Final = 8
 """One clip in so many has only its first and last frame; what lies between is grey, as in conditioning."""
 
@@ -41,41 +44,11 @@ class Stage:
 
 
 STAGES: Final = (
-    Stage(steps=400, batch=32, frames=(1,), crop=32),
-    Stage(steps=400, batch=4, frames=(17,), crop=32),
-    Stage(steps=400, batch=2, frames=LENGTHS, crop=None),
+    Stage(steps=300, batch=64, frames=(1,), crop=32),
+    Stage(steps=2500, batch=8, frames=(17,), crop=32),
+    Stage(steps=2700, batch=2, frames=(17, 17, 33), crop=None),
 )
-REFINING: Final = (Stage(steps=600, batch=2, frames=LENGTHS, crop=None),)
-DECODING: Final = (Stage(steps=600, batch=32, frames=(1, 17, 1, 17, 1, 33), crop=None),)
-
-
-@dataclass(frozen=True)
-class Run:
-    """Stages with one learning rate of their own, from where the run before ended.
-
-    With `decoder_only` the encoder stays as it is, and what was encoded with it stays right.
-    """
-
-    stages: tuple[Stage, ...]
-    rate: float = 1e-3
-    decoder_only: bool = False
-    salience: float = 0.0
-    """How much more an error counts where a picture is not of its usual colour: on the shape."""
-
-    @property
-    def plan(self) -> Plan:
-        """Its length and its learning rate."""
-        return Plan(steps=sum(stage.steps for stage in self.stages), rate=self.rate)
-
-
-SALIENT: Final = (Stage(steps=2000, batch=2, frames=(17, 17, 33), crop=None),)
-RUNS: Final = (
-    Run(STAGES),
-    Run(REFINING),
-    Run(DECODING, 8e-4, decoder_only=True),
-    Run(SALIENT, 6e-4, salience=6.0),
-)
-DECODER: Final = ("decoder.", "post_quant_conv.")
+RATE: Final = 0.03
 
 
 def new_vae() -> AutoencoderKLWan:
@@ -94,8 +67,8 @@ def new_vae() -> AutoencoderKLWan:
         return vae
 
 
-def batch_of(stages: tuple[Stage, ...], step: int, earlier: int = 0) -> Tensor:
-    """The clips of a step, [b, 3, t, H, W]. After `earlier` steps of other runs the scenes are new ones."""
+def batch_of(stages: tuple[Stage, ...], step: int) -> Tensor:
+    """The clips of a step, [b, 3, t, H, W]."""
     before = 0
     for stage in stages:
         if step < before + stage.steps:
@@ -104,7 +77,7 @@ def batch_of(stages: tuple[Stage, ...], step: int, earlier: int = 0) -> Tensor:
     frames = stage.frames[step % len(stage.frames)]
     height, width = SIZES[step // 2 % len(SIZES)]
     count = max(1, stage.batch * min(stage.frames) // frames)
-    clips = [_clip((earlier + step) * 64 + i, frames, height, width, stage.crop) for i in range(count)]
+    clips = [_clip(step * 64 + i, frames, height, width, stage.crop) for i in range(count)]
     if frames > 1 and step % GAPS == 0:
         clips[0][:, 1:-1] = 0.0
     return torch.stack(clips)
@@ -127,19 +100,20 @@ def salient(clips: Tensor) -> Tensor:
     return ((clips - usual).abs().amax(dim=1, keepdim=True) > SALIENT_FROM).to(clips.dtype)
 
 
-def loss_of(vae: ClipVae, clips: Tensor, step: int, this: Run) -> Tensor:
+def loss_of(vae: ClipVae, clips: Tensor, step: int, done: float, half: bool) -> Tensor:
     """Absolute and squared error of pixels, absolute error of edges, and a little of the latents' size.
 
-    The product never samples the posterior, so its variance is not trained; a little noise keeps near latents
-    near in pixels.
+    The product never samples the posterior, so its variance is not trained; noise that grows as training gets
+    `done` keeps near latents near in pixels. With `half` the networks compute in bfloat16.
     """
-    with torch.set_grad_enabled(not this.decoder_only):
+    with torch.autocast("cpu", torch.bfloat16, enabled=half):
         mean, _ = vae.encode(clips)
-    noise = torch.randn(mean.shape, generator=seeded(SEED, step))
-    wrong = (vae.decode(mean + NOISE * noise) - clips) * (1 + this.salience * salient(clips))
+        noise = torch.randn(mean.shape, generator=seeded(SEED, step))
+        made = vae.decode(mean + NOISE * done * noise)
+    wrong = (made.float() - clips) * (1 + SALIENCE * (1 - done) * salient(clips))
     steps = [wrong.diff(dim=dim).abs().mean() for dim in (2, 3, 4) if wrong.shape[dim] > 1]
     edges = EDGE_WEIGHT * torch.stack(steps).sum()
-    return wrong.abs().mean() + 2 * wrong.square().mean() + edges + SIZE_WEIGHT * mean.square().mean()
+    return wrong.abs().mean() + 2 * wrong.square().mean() + edges + SIZE_WEIGHT * mean.float().square().mean()
 
 
 @torch.no_grad()
@@ -157,40 +131,32 @@ def statistics(vae: ClipVae, clips: int) -> dict[str, list[float]]:
 def run(
     out: Path,
     work: Path,
-    runs: tuple[Run, ...] = RUNS,
+    stages: tuple[Stage, ...] = STAGES,
     *,
     fused: NormSilu = norm_silu,
+    half: bool = False,
     clips: int = 64,
     stop_at: int | None = None,
 ) -> None:
     """Train, or go on training, and write `out`/vae with the statistics of so many clips.
 
-    `stop_at` ends the first run early, as a kill would, and writes nothing.
+    `stop_at` ends early, as a kill would, and writes nothing.
     """
     vae = new_vae()
-    earlier = 0
-    for number, this in enumerate(runs):
-        average = _train(vae, this, earlier, work / f"vae_{number}.pt", fused, stop_at)
-        if stop_at is not None:
-            return
-        vae.load_state_dict(average, strict=False)
-        earlier += this.plan.steps
-    vae.half().float()
-    save_network(out / "vae", vae, {**CONFIG, **statistics(ClipVae(vae), clips)})
-
-
-def _train(
-    vae: AutoencoderKLWan, this: Run, earlier: int, checkpoint: Path, fused: NormSilu, stop_at: int | None
-) -> dict[str, Tensor]:
     clip_vae = ClipVae(vae, fused)
-    prefixes = DECODER if this.decoder_only else ("",)
-    parameters = {name: tensor for name, tensor in vae.named_parameters() if name.startswith(prefixes)}
+    length = sum(stage.steps for stage in stages)
 
     def loss(step: int) -> Tensor:
-        clips = batch_of(this.stages, step, earlier)
-        return loss_of(clip_vae, clips, earlier + step, this)
+        clips = batch_of(stages, step)
+        return loss_of(clip_vae, clips, step, step / length, half)
 
-    return train(parameters, loss, this.plan, checkpoint, stop_at=stop_at)
+    plan = Plan(length, RATE, average=0.995, muon=True)
+    average = train(dict(vae.named_parameters()), loss, plan, work / "vae.pt", stop_at=stop_at)
+    if stop_at is not None:
+        return
+    vae.load_state_dict(average, strict=False)
+    vae.half().float()
+    save_network(out / "vae", vae, {**CONFIG, **statistics(ClipVae(vae), clips)})
 
 
 def main() -> None:
@@ -198,11 +164,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("models/tiny"))
     parser.add_argument("--work", type=Path, default=Path("out/training"))
-    parser.add_argument("--runs", type=int, default=len(RUNS), help="so many of the runs, then write")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    run(options.out, options.work, RUNS[: options.runs], fused=compiled_norm_silu())
+    run(options.out, options.work, fused=compiled_norm_silu(), half=True)
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ BACKGROUNDS: Final = {
     "sky": (128, 178, 222),
     "sand": (206, 186, 136),
 }
-SIZES: Final = ((64, 64), (48, 80))
+SIZES: Final = ((64, 64), (64, 96))
 """Height and width of the two aspect ratios."""
 LENGTHS: Final = (17, 33)
 WANDERING: Final = 0.25
@@ -45,6 +45,8 @@ _SOFT_EDGE: Final = 0.7
 """Pixels over which an edge fades, so that a shape moves by less than a pixel too."""
 _SHADE: Final = 30.0
 """Levels between the middle and the bright corner of a background."""
+_SPEED: Final = 0.02
+"""Of a shape that moves straight on, per frame at pace 1."""
 
 
 class Shape(StrEnum):
@@ -109,7 +111,7 @@ class Scene:
 
 
 def make_scene(seed: int, height: int = 64, width: int = 64) -> Scene:
-    """The scene of a seed. Its shape stays inside the picture for 33 frames and bounces off afterwards."""
+    """The scene of a seed. Its shape stays inside the picture and bounces off its borders."""
     rng = np.random.Generator(np.random.PCG64([seed, height, width]))
     shape = list(Shape)[rng.integers(len(Shape))]
     motions = [
@@ -119,17 +121,15 @@ def make_scene(seed: int, height: int = 64, width: int = 64) -> Scene:
     radius = float(rng.uniform(0.13, 0.22))
     half_x, half_y = _reach(height, width, radius)
     x, y = float(rng.uniform(-half_x, half_x)), float(rng.uniform(-half_y, half_y))
-    pace = float(rng.uniform(0.5, 1.1))
+    pace = float(rng.uniform(0.5, 0.9))
     if motion in _DIRECTIONS:
-        # It begins on the far side, so that there is room for the way.
+        # Anywhere from where it does not come to the border at once: only the prompt tells where it goes.
         along, across = _DIRECTIONS[motion]
-        x = -along * half_x * float(rng.uniform(0.7, 1.0)) if along else x
-        y = -across * half_y * float(rng.uniform(0.7, 1.0)) if across else y
-    if motion is Motion.GROWS:
-        radius = float(rng.uniform(0.10, 0.13))
-    if motion is Motion.SHRINKS:
-        radius = float(rng.uniform(0.27, 0.31))
+        room = _SPEED * pace * min(LENGTHS)
+        x = float(rng.uniform(-half_x, half_x - room)) * along if along else x
+        y = float(rng.uniform(-half_y, half_y - room)) * across if across else y
     if motion in (Motion.GROWS, Motion.SHRINKS):
+        radius = float(rng.uniform(0.17, 0.22))
         half_x, half_y = _reach(height, width, 0.33)
         x, y = float(np.clip(x, -half_x, half_x)), float(np.clip(y, -half_y, half_y))
     colour, other = (list(COLOURS)[rng.integers(len(COLOURS))] for _ in range(2))
@@ -207,8 +207,8 @@ def _coverage(scene: Scene, time: Tensor) -> Tensor:
     match scene.motion:
         case Motion.RIGHT | Motion.LEFT | Motion.UP | Motion.DOWN:
             along, across = _DIRECTIONS[scene.motion]
-            x = _bounce(x + along * 0.02 * scene.pace * time, half_x) if along else x
-            y = _bounce(y + across * 0.02 * scene.pace * time, half_y) if across else y
+            x = _bounce(x + along * _SPEED * scene.pace * time, half_x) if along else x
+            y = _bounce(y + across * _SPEED * scene.pace * time, half_y) if across else y
         case Motion.GROWS | Motion.SHRINKS:
             rate = 0.006 * scene.pace * (1 if scene.motion is Motion.GROWS else -1)
             radius = 0.2 + _bounce(radius - 0.2 + rate * time, 0.13)

@@ -20,7 +20,7 @@ from training.experts import EXPERTS
 from training.loop import Plan
 
 STEPS, STOP = 4, 2
-SHORT = Plan(STEPS, 1e-3, warm_up=1, save_every=3)
+SHORT = Plan(STEPS, 1e-3, warm_up=1, save_every=3, muon=True)
 FEW = 160
 """Tokens of a batch."""
 Stage: TypeAlias = Callable[[Path, Path, int | None], object]
@@ -43,8 +43,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _vae(folder: Path, work: Path, stop_at: int | None) -> None:
     stages = (vae.Stage(2, 2, (1,), 32), vae.Stage(STEPS - 2, 1, (5,), 32))
-    runs = (vae.Run(stages), vae.Run((vae.Stage(1, 1, (5,), None),), decoder_only=True))
-    vae.run(folder / "tiny", work, runs, clips=2, stop_at=stop_at)
+    vae.run(folder / "tiny", work, stages, half=True, clips=2, stop_at=stop_at)
 
 
 def _text(folder: Path, work: Path, stop_at: int | None) -> None:
@@ -92,7 +91,7 @@ RESULTS = {
     "lightning": "loras/wan_tiny_lightning_4steps_low_noise.safetensors",
 }
 CHECKPOINTS = {
-    "vae": "vae_*.pt",
+    "vae": "vae.pt",
     "text": "text.pt",
     "latents": "latents/*",
     "high": "transformer.pt",
