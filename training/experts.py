@@ -64,7 +64,7 @@ class Expert:
 
 
 HIGH: Final = Expert("high", "transformer", 3, 0.75, 1.0, Plan(2000, RATE, average=0.995, muon=True))
-LOW: Final = Expert("low", "transformer_2", 4, 0.0, 0.75, Plan(3000, RATE, average=0.995, muon=True))
+LOW: Final = Expert("low", "transformer_2", 4, 0.0, 0.75, Plan(2600, RATE, average=0.995, muon=True))
 """A shift of 3 makes 0.9 of 0.75: the boundary between the experts."""
 EXPERTS: Final = {"high": HIGH, "low": LOW}
 
