@@ -25,12 +25,6 @@ def process_state() -> Iterator[None]:
         signal.signal(number, handler)
 
 
-def pytest_configure() -> None:
-    """A shell that puts the tests into the background ignores SIGINT for them and for what they start."""
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """A test that was skipped has failed."""
