@@ -1,7 +1,8 @@
-"""Make models/tiny: a complete Wan 2.2 style model of a few megabytes that runs on any machine.
+"""Make tests/data/constructed: a complete Wan 2.2 style model that costs next to nothing to run.
 
     python -m scripts.make_tiny_model [FOLDER]
 
+Nothing in it is trained; the tiny model that is trained lies in models/tiny.
 The same files come out on every machine, byte for byte: all numbers are NumPy's seeded uniform doubles,
 put in place by fixed rules (see tiny_vae, tiny_transformer, tiny_text), and stored in bfloat16.
 """
@@ -21,7 +22,7 @@ from safetensors.torch import save_file
 from scripts import tiny_text, tiny_transformer, tiny_vae
 
 SEED = 20260
-SHIPPED = Path(__file__).resolve().parent.parent / "models" / "tiny"
+CONSTRUCTED = Path(__file__).resolve().parent.parent / "tests" / "data" / "constructed" / "tiny"
 
 
 def make(folder: Path) -> None:
@@ -78,4 +79,4 @@ def _write_json(path: Path, content: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    make(Path(sys.argv[1]) if len(sys.argv) > 1 else SHIPPED)
+    make(Path(sys.argv[1]) if len(sys.argv) > 1 else CONSTRUCTED)

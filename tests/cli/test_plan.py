@@ -31,20 +31,20 @@ def _write(folder: Path, **job: Json) -> str:
 
 def test_a_plan_for_people(terminal: Terminal, tmp_path: Path) -> None:
     picture_file(tmp_path / "start.png", 128, 64)
-    picture_file(tmp_path / "end.png", 128, 64)
+    picture_file(tmp_path / "end.png", 150, 100)
     job = _write(tmp_path, start_image="start.png", end_image="end.png", num_frames=82, svi2pro=True, seed=5)
     told = terminal.good("plan", "--file", job)
     lines = {line[:14].strip(): line[14:].strip() for line in told.splitlines()}
     assert lines["model"].startswith("wan_tiny_i2v (Tiny Wan")
     assert lines["start image"] == str(tmp_path / "start.png")
-    assert lines["size"].startswith("176 x 96 pixels")
+    assert lines["size"].startswith("128 x 64 pixels")
     assert lines["video"] == "81 frames, 5.06 s at 16 frames per second"
     assert lines["seed"] == "5"
     assert lines["svi2pro"] == "yes"
     assert lines["end frame mode"] == "extra_latent"
     assert lines["segment 0"] == "frames 0 to 80, of 81 made in 22 latents, seed 5"
     assert "adjusted        num_frames: 82 becomes 81, a clip has 4k+1 frames" in told
-    assert 'adjusted        end_image: "128x64" becomes "176x96", cropped around the centre' in told
+    assert 'adjusted        end_image: "150x100" becomes "128x64", cropped around the centre' in told
 
 
 def test_a_plan_for_programs(terminal: Terminal) -> None:
@@ -59,15 +59,15 @@ def test_a_plan_for_programs(terminal: Terminal) -> None:
 def test_the_shape_of_a_picture_counts_under_every_name(
     terminal: Terminal, tmp_path: Path, name: str
 ) -> None:
-    picture_file(tmp_path / "a.png", 64, 256)
+    picture_file(tmp_path / "a.png", 64, 144)
     plan = _json(terminal, "--file", _write(tmp_path, **{name: "a.png"}))
-    assert (plan["width"], plan["height"]) == (64, 256)
+    assert (plan["width"], plan["height"]) == (64, 144)
     assert plan["start_image"] == str(tmp_path / "a.png")
 
 
 def test_a_plan_of_a_queued_task_is_what_the_worker_does(terminal: Terminal) -> None:
     place = terminal.place
-    params = place.job(num_frames=10, start_image=place.picture(128, 64), width=None, height=None)
+    params = place.job(num_frames=10, start_image=place.picture(150, 100), width=None, height=None)
     task = place.enqueue(params)
     plan = _json(terminal, task)
     assert place.work() == 0

@@ -92,6 +92,6 @@ def test_without_debug_there_are_no_debug_lines(place: Place, capsys: pytest.Cap
     assert worker.main(place.flags("--until-idle", "--log-format", "json")) == 0
     lines = log_lines(capsys.readouterr().err)
     assert place.view(task).status is TaskStatus.COMPLETE
-    assert {line["level"] for line in lines} == {"info"}
+    assert "debug" not in {line["level"] for line in lines}
     assert not any("[SVI_DEBUG]" in line["event"] for line in lines)
     assert [line["event"] for line in lines if line["event"] in (PATCHED, RESTORED)] == [PATCHED, RESTORED]

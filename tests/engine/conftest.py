@@ -70,7 +70,7 @@ def registry() -> Registry:
 
 @pytest.fixture
 def engine(registry: Registry) -> WanEngine:
-    return WanEngine(registry, [ROOT / "models"], device="cpu")
+    return WanEngine(registry, [ROOT / "tests/data/constructed"], device="cpu")
 
 
 def picture(height: int = 64, width: int = 64, *, colour: tuple[int, int, int] = (200, 60, 40)) -> Picture:

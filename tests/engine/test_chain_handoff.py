@@ -30,7 +30,7 @@ def models() -> Registry:
 @pytest.fixture(scope="module")
 def wan(models: Registry) -> WanEngine:
     """One engine for all clips; it keeps nothing of them."""
-    return WanEngine(models, [ROOT / "models"], device="cpu")
+    return WanEngine(models, [ROOT / "tests/data/constructed"], device="cpu")
 
 
 def _asked(mode: str, **changes: object) -> SegmentRequest:

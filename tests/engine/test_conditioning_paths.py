@@ -27,7 +27,7 @@ PLAIN: Mapping[str, Any] = {}
 
 @pytest.fixture(scope="module")
 def vae() -> WanVae:
-    return WanVae.load(ROOT / "models" / "tiny" / "vae")
+    return WanVae.load(ROOT / "tests/data/constructed" / "tiny" / "vae")
 
 
 def video(frames: int) -> np.ndarray[Any, np.dtype[np.uint8]]:

@@ -62,7 +62,7 @@ def test_pixels_become_bytes() -> None:
 
 
 def test_the_tiny_models_factors_lie_beside_its_vae() -> None:
-    preview = LatentPreview.beside(ROOT / "models" / "tiny" / "vae")
+    preview = LatentPreview.beside(ROOT / "tests/data/constructed" / "tiny" / "vae")
     white = torch.zeros(16, 3, 2, 2)
     white[:12] = 1.5
     picture = preview.picture(white)

@@ -24,14 +24,16 @@ def engine_with(
     registry: Registry, script: Sequence[str] = (), memory: str = "auto", room: int | None = None
 ) -> tuple[WanEngine, ScriptedAllocator]:
     allocator = ScriptedAllocator(list(script), room)
-    return WanEngine(registry, [ROOT / "models"], device="cpu", memory=memory, allocator=allocator), allocator
+    return WanEngine(
+        registry, [ROOT / "tests/data/constructed"], device="cpu", memory=memory, allocator=allocator
+    ), allocator
 
 
 @pytest.fixture(scope="module")
 def expected() -> Clip:
     from models.registry import load_models_def
 
-    engine = WanEngine(load_models_def(ROOT / "configs"), [ROOT / "models"], device="cpu")
+    engine = WanEngine(load_models_def(ROOT / "configs"), [ROOT / "tests/data/constructed"], device="cpu")
     return frames_of(engine.generate(ASKED, Heard()))
 
 

@@ -17,7 +17,7 @@ from headless.errors import BadParams, ModelMissing, UsageError
 from models.registry import load_models_def
 from tests.engine.conftest import ROOT, Heard, frames_of, picture, request
 
-TINY = ROOT / "models" / "tiny"
+TINY = ROOT / "tests/data/constructed" / "tiny"
 SMALL = {"num_attention_heads": 1, "attention_head_dim": 32, "num_layers": 1, "ffn_dim": 32, "text_dim": 32}
 Make = Callable[..., WanEngine]
 

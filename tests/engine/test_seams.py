@@ -89,7 +89,7 @@ def shared_registry() -> Registry:
 @pytest.fixture(scope="module")
 def wan(shared_registry: Registry) -> WanEngine:
     """One engine for all chains; it keeps nothing of a clip."""
-    return WanEngine(shared_registry, [ROOT / "models"], device="cpu")
+    return WanEngine(shared_registry, [ROOT / "tests/data/constructed"], device="cpu")
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from models.errors import WeightsError
 from models.weights import load_text_encoder
 from tests.engine.conftest import ROOT
 
-TINY = ROOT / "models" / "tiny"
+TINY = ROOT / "tests/data/constructed" / "tiny"
 CPU = torch.device("cpu")
 
 

@@ -1,4 +1,4 @@
-"""The shipped tiny model is what its script makes, and it is a model that shows something."""
+"""The constructed model of the tests is what its script makes, and it is a model that shows something."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ import numpy as np
 import torch
 
 from headless.engine.wan import WanEngine
-from scripts.make_tiny_model import SHIPPED, make
+from scripts.make_tiny_model import CONSTRUCTED, make
 from tests.engine.conftest import Heard, frames_of, picture, request
 
 
-def test_the_script_makes_the_shipped_files_byte_for_byte(tmp_path: Path) -> None:
+def test_the_script_makes_its_files_byte_for_byte(tmp_path: Path) -> None:
     make(tmp_path)
-    shipped = sorted(path.relative_to(SHIPPED) for path in SHIPPED.rglob("*") if path.is_file())
+    shipped = sorted(path.relative_to(CONSTRUCTED) for path in CONSTRUCTED.rglob("*") if path.is_file())
     assert sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file()) == shipped
     for path in shipped:
-        assert (tmp_path / path).read_bytes() == (SHIPPED / path).read_bytes(), path
+        assert (tmp_path / path).read_bytes() == (CONSTRUCTED / path).read_bytes(), path
 
 
 def test_it_is_small() -> None:
-    assert sum(path.stat().st_size for path in SHIPPED.rglob("*") if path.is_file()) < 8_000_000
+    assert sum(path.stat().st_size for path in CONSTRUCTED.rglob("*") if path.is_file()) < 8_000_000
 
 
 def test_a_clip_leads_from_the_start_image_to_the_end_image(engine: WanEngine) -> None:
@@ -47,6 +47,6 @@ def test_the_prompt_reaches_the_picture(engine: WanEngine) -> None:
 def test_weights_are_finite() -> None:
     from safetensors.torch import load_file
 
-    for path in SHIPPED.rglob("*.safetensors"):
+    for path in CONSTRUCTED.rglob("*.safetensors"):
         for name, tensor in load_file(path).items():
             assert torch.isfinite(tensor).all(), f"{path} {name}"

@@ -12,7 +12,7 @@ from diffusers import WanTransformer3DModel
 from models.lora import Shapes, shapes_of
 from models.weights import load_transformer
 
-TINY = Path(__file__).resolve().parent.parent.parent / "models" / "tiny"
+TINY = Path(__file__).resolve().parent.parent.parent / "tests/data/constructed" / "tiny"
 Tensors = dict[str, torch.Tensor]
 RANK, ALPHA = 4, 2.0
 

@@ -32,7 +32,7 @@ BAKES = ("headless.engine.memory.bake", "headless.engine.swap.bake")
 @pytest.fixture(params=["resident", "swap"])
 def engine(request: pytest.FixtureRequest) -> WanEngine:
     registry = load_models_def(ROOT / "configs")
-    engine = WanEngine(registry, [ROOT / "models"], device="cpu", memory=request.param)
+    engine = WanEngine(registry, [ROOT / "tests/data/constructed"], device="cpu", memory=request.param)
     engine.load("wan_tiny_i2v", Heard())
     return engine
 

@@ -25,7 +25,7 @@ from tests.media.web_server import WebServer
 
 Pairs = dict[str, tuple[torch.Tensor, torch.Tensor]]
 ROOT = Path(__file__).resolve().parent.parent.parent
-TINY_ID = "wan_tiny_i2v"
+TINY_ID = "wan_tiny_constructed"
 
 
 def sized(network: str, modules: list[str], rank: int = 2) -> Tensors:

@@ -14,7 +14,7 @@ from tests.cli.terminal import Said, run
 from tests.models_cli.hub_server import HubServer, Tree
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-TINY = ROOT / "models" / "tiny"
+TINY = ROOT / "tests/data/constructed" / "tiny"
 REPOSITORY = "somebody/Little-Wan"
 SINGLE = "others/files"
 STYLE = "styles/high"

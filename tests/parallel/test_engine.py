@@ -29,7 +29,7 @@ Made: TypeAlias = tuple[torch.Tensor, Clip, dict[str, Any]]
 
 
 def engine(registry: Registry, team: Team | None = None, **options: Any) -> WanEngine:
-    return WanEngine(registry, [ROOT / "models"], device="cpu", team=team, **options)
+    return WanEngine(registry, [ROOT / "tests/data/constructed"], device="cpu", team=team, **options)
 
 
 def make(by: WanEngine, asked: SegmentRequest, folder: Path) -> Made:

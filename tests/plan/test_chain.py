@@ -110,7 +110,9 @@ def test_a_segment_has_its_own_values_over_the_tasks(chain: ChainPlanner) -> Non
     assert (one.prompt, two.prompt, three.prompt) == ("one", "all", "all")
     assert (one.negative_prompt, two.negative_prompt) == ("dark", "ugly")
     assert (one.num_frames, two.num_frames) == (33, 17)
-    assert ([lora.name for lora in one.loras], two.loras) == (["a.safetensors"], ())
+    of_the_model = [f"wan_tiny_svi2pro_{noise}_noise.safetensors" for noise in ("high", "low")]
+    assert [lora.name for lora in one.loras] == [*of_the_model, "a.safetensors"]
+    assert [lora.name for lora in two.loras] == of_the_model
     assert (one.seed, two.seed, three.seed) == (5, 11, segment_seed(5, 2))
     assert (one.svi2pro, two.svi2pro, three.svi2pro) == (True, False, True)
     assert two.end_frame_mode == "in_chunk"
@@ -342,7 +344,7 @@ def test_an_extension_has_the_size_of_what_it_extends(chain: ChainPlanner) -> No
 def test_the_size_is_that_of_the_first_segment(chain: ChainPlanner) -> None:
     sizes = {"images[0]": (200, 100), "images[1]": (100, 300)}
     made = chain(images=[S, A, E], sizes=sizes)
-    assert {(clip.plan.width, clip.plan.height) for clip in made.clips} == {(176, 96)}
+    assert {(clip.plan.width, clip.plan.height) for clip in made.clips} == {(128, 64)}
     snapped = chain(images=[S, A, E], width=100, height=64)
     assert adjusted(snapped) == {"width": (100, 96)}
 

@@ -25,7 +25,7 @@ def adjusted(plan: Any) -> dict[str, tuple[object, object]]:
 
 def test_the_models_settings_are_the_defaults(plan: Planner) -> None:
     made = plan()
-    assert (made.width, made.height, made.num_frames, made.fps, made.steps) == (128, 128, 17, 16, 4)
+    assert (made.width, made.height, made.num_frames, made.fps, made.steps) == (96, 96, 17, 16, 8)
     assert (made.guidance_scale, made.guidance_scale_2, made.flow_shift, made.solver) == (
         1.0,
         1.0,

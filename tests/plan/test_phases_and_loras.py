@@ -125,7 +125,7 @@ def test_two_entries_in_three_phases_mean_the_experts(plan: Planner, switch: int
             "has 3 entries, one per phase; this run has 2 phases: give 1 or 2",
         ),
         ({"model": "i2v_480p", "loras": {"a.safetensors": "1;0"}}, "this run has 1 phase: give 1 entry"),
-        ({"loras": {"a.safetensors": "1,2,3,4,5"}}, "lists 5 values for 4 steps: give at most 4"),
+        ({"steps": 4, "loras": {"a.safetensors": "1,2,3,4,5"}}, "lists 5 values for 4 steps: give at most 4"),
         ({"phase_config": config(1, 3), "loras": {"a.safetensors": "1,0.5;0"}}, "lists 2 values for 1 steps"),
         ({"model_def": {"loras": ["../a.safetensors"]}}, "model wan_tiny_i2v: The LoRA name"),
         ({"model_def": {"loras": ["a.pt"]}}, "model wan_tiny_i2v: The LoRA 'a.pt' is a pickle"),

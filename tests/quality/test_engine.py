@@ -28,7 +28,7 @@ REQUEST = small_request(prompt="a disc", start_image=disc((200, 60, 40)), end_im
 @pytest.fixture(scope="module")
 def engine() -> WanEngine:
     """The tiny model, loaded by the first test."""
-    return WanEngine(load_models_def(ROOT / "configs"), [ROOT / "models"], device="cpu")
+    return WanEngine(load_models_def(ROOT / "configs"), [ROOT / "tests/data/constructed"], device="cpu")
 
 
 def _with_bad_pixels(

@@ -40,6 +40,8 @@ def test_the_promised_models_are_there(registry: Registry) -> None:
         "t2v_1.3B",
         "t2v_2_2",
         "wan_tiny_i2v",
+        "wan_tiny_i2v_svi2pro",
+        "wan_tiny_i2v_lightning",
     }
     assert promised <= set(registry.names())
 
@@ -115,8 +117,10 @@ def test_repositories_are_pinned_to_commits(registry: Registry) -> None:
 
 
 def test_the_tiny_models_come_with_their_files_and_without_output_checks(registry: Registry) -> None:
-    for id_ in ("wan_tiny_i2v", "wan_tiny_i2v_svi2pro"):
+    for id_ in ("wan_tiny_i2v", "wan_tiny_i2v_svi2pro", "wan_tiny_i2v_lightning"):
         model = registry.models_def[id_]
+        for name in model.get("loras", ()):
+            assert (ROOT / "models" / "loras" / name).exists(), name
         assert model["output_checks"] is False
         assert set(model["files"]) == set(ROLES) - {"image_encoder", "image_processor"}
         for place in model["files"].values():

@@ -38,7 +38,7 @@ def disc(colour: tuple[int, int, int], *, mirrored: bool = False) -> Picture:
 def tiny_clips() -> dict[str, TinyClip]:
     """Name -> clip of 17 frames, 64x64, 4 steps, seed 7; they take a few seconds on one core."""
     start, end = disc((200, 60, 40)), disc((0, 255, 0), mirrored=True)
-    engine = WanEngine(load_models_def(ROOT / "configs"), [ROOT / "models"], device="cpu")
+    engine = WanEngine(load_models_def(ROOT / "configs"), [ROOT / "tests/data/constructed"], device="cpu")
     return {
         "tiny model, start and end": _generated(engine, start, end),
         "tiny model, no images": _generated(engine, None, None),

@@ -1,4 +1,4 @@
-"""The benchmark of methods runs on any small model; for that the shipped, untrained one will do."""
+"""The benchmark of methods scores what it says."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.quality import METHODS, MODES, continuation_row, mode_row, rows
+from benchmarks.quality import LIGHTNING, METHODS, MODES, continuation_row, mode_row, rows
 from benchmarks.trained.clips import Chain, Studio, changed_psnr, held_out, pictures
 
 
@@ -24,7 +24,9 @@ def test_a_mode_is_scored_against_its_own_end_image(studio: Studio) -> None:
     assert row["end_psnr_changed"] > mode_row(studio, "none", 0)["end_psnr_changed"]
 
 
-@pytest.mark.parametrize(("method", "new"), [("latents", 12), ("pixels", 8), ("last_frame", 16)])
+@pytest.mark.parametrize(
+    ("method", "new"), [("latents", 12), ("renewed", 12), ("pixels", 8), ("last_frame", 16)]
+)
 def test_a_continuation_has_the_frames_of_its_method(
     method: str, new: int, studio: Studio, tmp_path: Path
 ) -> None:
@@ -37,7 +39,7 @@ def test_a_continuation_has_the_frames_of_its_method(
 def test_rows_are_named_and_averaged(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("benchmarks.quality.mode_row", lambda studio, mode, number: {"x": float(number)})
     found = list(rows(studio, 4, "modes"))
-    assert [row["method"] for row in found] == list(MODES)
+    assert [row["method"] for row in found] == [*MODES, LIGHTNING]
     assert {(row["table"], row["scenes"], row["x"]) for row in found} == {("end frame", 4, 1.5)}
 
 

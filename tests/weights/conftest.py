@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-TINY = Path(__file__).resolve().parent.parent.parent / "models" / "tiny"
+TINY = Path(__file__).resolve().parent.parent.parent / "tests/data/constructed" / "tiny"
 Tensors = dict[str, torch.Tensor]
 
 _TO_WAN = (
