@@ -3,11 +3,11 @@
     python benchmarks/pipeline_cpu.py [--model tiny|small] [--frames N] [--size HxW] [--pairs N] [--json]
 
 Both sides have the same weights, noise, schedule and prompt embeddings, and both end with 8-bit frames. What
-they sample must be the same bits, or the run fails. `tiny` is the shipped model, `small` a random one of
-heads of 128 with a VAE a quarter as wide as the real one. `ratio` is diffusers' time over ours: the median
-over the pairs, and of the cases the smallest. `over_floor` is our time over the least that the ceilings of
-this very run allow: the job's products and convolutions at the speed of a matrix product of the transformer's
-own shape, its attention at the speed of attention alone, nothing else taking time.
+they sample must be the same bits, or the run fails. `tiny` is the constructed model of the tests, `small` a
+random one of heads of 128 with a VAE a quarter as wide as the real one. `ratio` is diffusers' time over
+ours: the median over the pairs, and of the cases the smallest. `over_floor` is our time over the least that
+the ceilings of this very run allow: the job's products and convolutions at the speed of a matrix product of
+the transformer's own shape, its attention at the speed of attention alone, nothing else taking time.
 """
 
 from __future__ import annotations
@@ -54,6 +54,7 @@ from models.vae import WanVae  # noqa: E402
 from wan2gp_patch.frames import latent_count  # noqa: E402
 
 MODEL = "wan_tiny_i2v"
+CONSTRUCTED = ROOT / "tests" / "data" / "constructed"
 DEFAULT_RUNS = (("tiny", "64x64", 81), ("small", "64x64", 33))
 CPU = torch.device("cpu")
 
@@ -69,9 +70,9 @@ class Silent:
 
 
 def loaded(name: str) -> LoadedModel:
-    """The shipped model, or the same with larger random networks in its place."""
+    """The constructed model, or the same with larger random networks in its place."""
     definition = load_models_def(ROOT / "configs").definition(MODEL).model_def
-    model = load_model(make_recipe(MODEL, definition, [ROOT / "models"], CPU), MemoryPlan.RESIDENT, CPU)
+    model = load_model(make_recipe(MODEL, definition, [CONSTRUCTED], CPU), MemoryPlan.RESIDENT, CPU)
     if name == "tiny":
         return model
     torch.manual_seed(0)

@@ -2,9 +2,9 @@
 
     python benchmarks/quality.py [--models FOLDER] [--scenes 64] [--only modes|continuations|chains] [--json]
 
-FOLDER is what `scripts/train` made; the shipped tiny model, which is taken by default, is not trained, and
-its numbers say little. The scenes are held out: one shape that moves over a coloured background, 64x64, 17
-frames. A small model of a synthetic world compares methods; it does not foretell what a full-size model does.
+FOLDER is what `scripts/train` made; the shipped tiny model is taken by default. The scenes are held out: one
+shape that moves over a coloured background, 64x64, 17 frames. A small model of a synthetic world compares
+methods; it does not foretell what a full-size model does.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ from headless.quality.thresholds import load_thresholds  # noqa: E402
 MODES: Final = ("none", "extra_latent", "in_chunk", "slot", "repeat_4")
 METHODS: Final = {
     "latents": "latent hand-off (SVI)",
+    "renewed": "latent hand-off, its anchor renewed",
     "pixels": "9-frame prefix",
     "last_frame": "last frame only",
 }

@@ -23,6 +23,8 @@ FRAMES: Final = 17
 BASE: Final = "wan_tiny_i2v"
 SVI: Final = "wan_tiny_i2v_svi2pro"
 CHANGED: Final = 24
+HANDS_OVER: Final = ("latents", "renewed")
+"""Ways of continuing that hand latents over; `renewed` takes the last frame for its anchor each time."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ class Chain:
 
     def go_on(self) -> int:
         """Add a clip; returns how many new frames it has."""
-        shot = self._studio.shoot(self._request(), self._latents if self._method == "latents" else None)
+        shot = self._studio.shoot(self._request(), self._latents if self._method in HANDS_OVER else None)
         self.frames = np.concatenate([self.frames, shot.frames[len(shot.frames) - shot.new :]])
         self._count += 1
         return shot.new
@@ -110,10 +112,14 @@ class Chain:
     def _request(self) -> SegmentRequest:
         ask = self._studio.request
         seed = segment_seed(self._seed, self._count)
-        if self._method == "latents":
+        if self._method in HANDS_OVER:
             loras = self._studio.lora_pair("wan_tiny_svi2pro")
-            first = ask(self._scene, seed, model=SVI, loras=loras, start_image=self._start)
-            return replace(first, previous_latents=self._latents) if self._count else first
+            told: dict[str, object] = {"model": SVI, "loras": loras, "start_image": self._start}
+            if self._count:
+                told["previous_latents"] = self._latents
+                if self._method == "renewed":
+                    told["start_image"] = self.frames[-1]
+            return ask(self._scene, seed, **told)
         if not self._count:
             return ask(self._scene, seed, start_image=self._start)
         if self._method == "pixels":

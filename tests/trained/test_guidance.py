@@ -1,0 +1,102 @@
+"""The prompt says what happens; guidance, the 4-step LoRAs and both experts do their part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from benchmarks.trained.clips import Shot, Studio, changed_psnr, held_out, pictures
+from headless.job_listener import SilentListener
+from headless.quality.fidelity import psnr
+from headless.segment import Picture
+from tests.trained.conftest import SCENES, end_of, start_of, told
+from tests.trained.test_end_frame import MARGINS, START
+from training.world import BACKGROUNDS, Motion, Shape
+
+Told = Callable[[str, int], Shot]
+MIDDLE = replace(
+    held_out(0),
+    shape=Shape.DISC,
+    colour="yellow",
+    becomes="yellow",
+    background="navy",
+    motion=Motion.RIGHT,
+    x=0.0,
+    y=0.0,
+    radius=0.17,
+    way=(0.0, 0.0, 0.0, 0.0),
+)
+"""A yellow disc in the middle of the picture."""
+
+
+@pytest.mark.parametrize("background", ["navy", "sand"])
+def test_without_pictures_the_prompt_says_what_is_there(background: str, studio: Studio) -> None:
+    frames = studio.shoot(studio.request(replace(MIDDLE, background=background), 5)).frames
+    colour = np.median(frames, axis=(0, 1, 2))
+    distance = {name: float(np.abs(colour - rgb).mean()) for name, rgb in BACKGROUNDS.items()}
+    assert min(distance, key=distance.__getitem__) == background
+
+
+WAYS = {
+    Motion.RIGHT: (1.0, 0.0),
+    Motion.LEFT: (-1.0, 0.0),
+    Motion.UP: (0.0, -1.0),
+    Motion.DOWN: (0.0, 1.0),
+}
+
+
+def _centre(frame: Picture) -> NDArray[np.float64]:
+    """Where the yellow is, (x, y) in pixels."""
+    usual = np.median(frame, axis=(0, 1))
+    rows, columns = np.nonzero(np.abs(frame - usual).max(axis=2) > 80)
+    return np.array([columns.mean(), rows.mean()])
+
+
+@pytest.mark.parametrize("motion", WAYS)
+def test_the_prompt_says_where_a_shape_in_the_middle_goes(motion: Motion, studio: Studio) -> None:
+    scene = replace(MIDDLE, motion=motion)
+    start = pictures(MIDDLE, 0, 1)[0]
+    frames = studio.shoot(studio.request(scene, 5, start_image=start)).frames
+    moved = _centre(frames[-1]) - _centre(frames[0])
+    along, across = float(moved @ WAYS[motion]), float(np.abs(moved @ WAYS[motion][::-1]))
+    assert along > max(5.0, across)
+
+
+def test_guidance_keeps_what_is_known(studio: Studio, told_end: Told) -> None:
+    number = SCENES[1]
+    given = told("extra_latent", number) | {"guidance_scale": 2.0, "guidance_scale_2": 2.0}
+    shot = studio.shoot(studio.request(held_out(number), 7, start_image=start_of(number), **given))
+    _is_as_told(number, shot, told_end)
+
+
+def test_four_steps_with_the_lightning_loras_keep_what_is_known(studio: Studio, told_end: Told) -> None:
+    number = SCENES[1]
+    given = told("extra_latent", number) | {
+        "model": "wan_tiny_i2v_lightning",
+        "loras": studio.lora_pair("wan_tiny_lightning_4steps"),
+        "steps": 4,
+        "solver": "euler",
+    }
+    shot = studio.shoot(studio.request(held_out(number), 7, start_image=start_of(number), **given))
+    _is_as_told(number, shot, told_end)
+
+
+def _is_as_told(number: int, shot: Shot, told_end: Told) -> None:
+    start, end = start_of(number), end_of("extra_latent", number)
+    assert psnr(shot.frames[0], start) > START
+    plain = told_end("none", number)
+    assert changed_psnr(shot.end, end, start) - changed_psnr(plain.end, end, start) > MARGINS["extra_latent"]
+
+
+def test_both_experts_are_used(studio: Studio, told_end: Told) -> None:
+    number = SCENES[1]
+    asked = studio.request(held_out(number), 7, start_image=start_of(number), **told("extra_latent", number))
+    generation = studio.engine.generate(asked, SilentListener())
+    assert generation.details["expert_steps"] == {"high": 3, "low": 5}
+    right = told_end("extra_latent", number).frames.astype(np.float64)
+    one_alone = studio.shoot(replace(asked, phase_steps=(8, 0))).frames
+    assert float(np.abs(right - one_alone).mean()) > 1.0
