@@ -42,11 +42,13 @@ from headless.quality.thresholds import load_thresholds  # noqa: E402
 MODES: Final = ("none", "extra_latent", "in_chunk", "slot", "repeat_4")
 METHODS: Final = {
     "latents": "latent hand-off (SVI)",
+    "bare": "latent hand-off without the SVI LoRAs",
     "renewed": "latent hand-off, its anchor renewed",
     "pixels": "9-frame prefix",
     "last_frame": "last frame only",
 }
-LIGHTNING: Final = "extra_latent, 4-step LoRAs"
+LIGHTNING: Final = "extra_latent, 4 steps with their LoRAs"
+FEW_STEPS: Final = "extra_latent, 4 steps without"
 LIGHTNING_LORAS: Final = "wan_tiny_lightning_4steps"
 SEGMENTS: Final = 6
 
@@ -57,11 +59,13 @@ def mode_row(studio: Studio, mode: str, number: int) -> Row:
     """One scene from its start to its end image, or without the end image, or in 4 steps."""
     scene = held_out(number)
     truth = pictures(scene, 0, FRAMES + 1)
-    used = "extra_latent" if mode in ("none", LIGHTNING) else mode
+    used = "extra_latent" if mode in ("none", LIGHTNING, FEW_STEPS) else mode
     end = truth[FRAMES if used == "extra_latent" else FRAMES - 1]
     told: dict[str, object] = {} if mode == "none" else {"end_image": end, "end_frame_mode": used}
+    if mode in (LIGHTNING, FEW_STEPS):
+        told |= {"steps": 4, "solver": "euler"}
     if mode == LIGHTNING:
-        told |= {"loras": studio.lora_pair(LIGHTNING_LORAS), "steps": 4, "solver": "euler"}
+        told["loras"] = studio.lora_pair(LIGHTNING_LORAS)
     shot = studio.shoot(studio.request(scene, number, start_image=truth[0], **told))
     first, last = fidelity(shot.frames[0], truth[0]), fidelity(shot.end, end)
     return {
@@ -109,7 +113,7 @@ def chain_row(studio: Studio, method: str, number: int) -> Row:
 def rows(studio: Studio, scenes: int, only: str | None) -> Iterator[dict[str, object]]:
     """Every row of the tables, averaged over the scenes."""
     if only in (None, "modes"):
-        for mode in (*MODES, *([LIGHTNING] if studio.lora_pair(LIGHTNING_LORAS) else [])):
+        for mode in (*MODES, FEW_STEPS, *([LIGHTNING] if studio.lora_pair(LIGHTNING_LORAS) else [])):
             yield _averaged("end frame", mode, [mode_row(studio, mode, n) for n in range(scenes)])
     for method, name in METHODS.items():
         if only in (None, "continuations"):

@@ -4,7 +4,8 @@
 
 The four steps are those of `euler` with a flow shift of 5: 1000, 937.5, 833, 625. From a noisy clip at one of
 them the teacher, the expert without the LoRA, takes `TEACHER_STEPS` equal steps to the next; the student
-learns the one velocity that leads there. (Progressive distillation, Salimans and Ho 2022.)
+learns the one velocity that leads there. Two steps of the high expert's teacher lie below the noise that it
+was trained at. (Progressive distillation, Salimans and Ho 2022.)
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from training.world import SIZES, draw, make_scene
 CONFIG: Final = {"base_dim": 16, "z_dim": 16, "dim_mult": [1, 2, 4, 4], "num_res_blocks": 1}
 SEED: Final = 1
 NOISE: Final = 0.3
-"""Standard deviation, at the end, of what is added to latents, whose own is some ten times that."""
+"""Standard deviation, at the end, of what is added to latents, whose own is some seven times that."""
 SIZE_WEIGHT: Final = 1e-3
 EDGE_WEIGHT: Final = 0.5
 SALIENT_FROM: Final = 0.35
@@ -30,7 +30,7 @@ SALIENT_FROM: Final = 0.35
 SALIENCE: Final = 6.0
 """How much more an error counts, at first, where a picture is not of its usual colour: on the shape."""
 GAPS: Final = 8
-"""One clip in so many has only its first and last frame; what lies between is grey, as in conditioning."""
+"""In one step of so many, one clip, 64x64, has only its first and last frame; between is grey."""
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,8 @@ FRAMES: Final = 17
 BASE: Final = "wan_tiny_i2v"
 SVI: Final = "wan_tiny_i2v_svi2pro"
 CHANGED: Final = 24
-HANDS_OVER: Final = ("latents", "renewed")
-"""Ways of continuing that hand latents over; `renewed` takes the last frame for its anchor each time."""
+HANDS_OVER: Final = ("latents", "bare", "renewed")
+"""Ways of continuing that hand latents over: with the SVI LoRAs, without, with the last frame for anchor."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ class Chain:
         ask = self._studio.request
         seed = segment_seed(self._seed, self._count)
         if self._method in HANDS_OVER:
-            loras = self._studio.lora_pair("wan_tiny_svi2pro")
+            loras = () if self._method == "bare" else self._studio.lora_pair("wan_tiny_svi2pro")
             told: dict[str, object] = {"model": SVI, "loras": loras, "start_image": self._start}
             if self._count:
                 told["previous_latents"] = self._latents

@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from models.definition import ROLES
 from models.lora_files import lora_file_name
@@ -125,6 +127,18 @@ def test_the_tiny_models_come_with_their_files_and_without_output_checks(registr
         assert set(model["files"]) == set(ROLES) - {"image_encoder", "image_processor"}
         for place in model["files"].values():
             assert (ROOT / "models" / place).exists(), place
+
+
+def test_the_tiny_model_is_small_and_finite() -> None:
+    files = [
+        path for name in ("tiny", "loras") for path in (ROOT / "models" / name).rglob("*") if path.is_file()
+    ]
+    assert sum(path.stat().st_size for path in files) < 25_000_000
+    weights = [path for path in files if path.suffix == ".safetensors"]
+    assert len(weights) == 8
+    for path in weights:
+        for name, tensor in load_file(path).items():
+            assert torch.isfinite(tensor).all(), f"{path} {name}"
 
 
 def test_only_public_model_hosts_are_named() -> None:

@@ -1,4 +1,4 @@
-"""Clips of the shipped tiny model that help to set the thresholds: what a decoder makes, good and bad."""
+"""Clips of the constructed tiny model that help to set the thresholds: what a decoder makes, good and bad."""
 
 from __future__ import annotations
 

@@ -9,7 +9,8 @@ import pytest
 from benchmarks.quality import chain_row, continuation_row
 from benchmarks.trained.clips import Studio
 
-SEEDS = range(5)
+SEEDS = range(100, 105)
+"""Of scenes that the published tables do not have either."""
 Drift = dict[str, list[float]]
 
 
@@ -25,9 +26,7 @@ def test_a_chain_drifts_less_with_its_anchor(other: str, drifts: Drift) -> None:
     assert fmean(drifts["latents"]) < fmean(drifts[other])
 
 
-def test_latents_keep_the_motion_across_a_seam_better_than_the_last_frame(studio: Studio) -> None:
-    kept = {
-        method: fmean(abs(1 - continuation_row(studio, method, seed)["motion_kept"]) for seed in SEEDS)
-        for method in ("latents", "last_frame")
-    }
-    assert kept["latents"] < kept["last_frame"]
+@pytest.mark.parametrize("seed", SEEDS)
+def test_latents_keep_more_motion_across_a_seam_than_the_last_frame(seed: int, studio: Studio) -> None:
+    kept = {m: continuation_row(studio, m, seed)["motion_kept"] for m in ("latents", "last_frame")}
+    assert kept["latents"] > kept["last_frame"]

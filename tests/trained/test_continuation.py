@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 
@@ -11,49 +13,64 @@ import headless.engine.conditioning as told_to_the_model
 from benchmarks.trained.clips import FRAMES, Chain, Studio, held_out
 from headless.quality.fidelity import psnr
 from tests.trained.conftest import SCENES
-from tests.trained.test_end_frame import unknown_start
+from tests.trained.test_end_frame import shifted, unknown_start
 from wan2gp_patch.conditioning import Conditioning
 
-TAKEN_UP = 18.0
-"""PSNR of the first new frame against the last one before it."""
-METHODS = [("latents", 12), ("pixels", 8), ("last_frame", 16)]
-CONDITIONING = {
-    "latents": "svi_pro_conditioning",
-    "pixels": "image_to_video_conditioning",
-    "last_frame": "image_to_video_conditioning",
-}
+TAKEN_UP = {"latents": 26.0, "pixels": 29.5, "last_frame": 28.0}
+"""PSNR of the first new frame against the last one before it, over three scenes: 28.3, 32.5 and 31.5 as it is
+to be; 22.5, 25.7 and 10.5 with masks one group late, less where what is known is lost.
+"""
+NEW = {"latents": 12, "pixels": 8, "last_frame": 16}
+Spoil = Callable[[Conditioning], Conditioning]
+Before = Callable[[pytest.MonkeyPatch], None]
 
 
-def _first_new_frame(
-    studio: Studio, number: int, method: str, new: int, folder: Path, spoil: Callable[[], None]
+def _motion_lost(conditioning: Conditioning) -> Conditioning:
+    """The anchor is kept, what was handed over behind it is not."""
+    latents = conditioning.latents.clone()
+    latents[:, 1:] = 0
+    return replace(conditioning, latents=latents)
+
+
+SPOILT = [
+    ("latents", unknown_start),
+    ("latents", shifted),
+    ("latents", _motion_lost),
+    ("pixels", unknown_start),
+    ("pixels", shifted),
+    ("last_frame", unknown_start),
+    ("last_frame", shifted),
+]
+
+
+def _likeness(
+    studio: Studio, method: str, folder: Path, before_second: Callable[[pytest.MonkeyPatch], None]
 ) -> float:
     """How like the last frame of the first clip the first new frame of the second one is, in dB."""
-    chain = Chain(studio, held_out(number), number, method, folder)
-    assert chain.go_on() == FRAMES
-    spoil()
-    assert chain.go_on() == new
-    return psnr(chain.frames[FRAMES], chain.frames[FRAMES - 1])
+    found = []
+    for number in SCENES:
+        chain = Chain(studio, held_out(number), number, method, folder)
+        assert chain.go_on() == FRAMES
+        with pytest.MonkeyPatch.context() as patch:
+            before_second(patch)
+            assert chain.go_on() == NEW[method]
+        found.append(psnr(chain.frames[FRAMES], chain.frames[FRAMES - 1]))
+    return fmean(found)
 
 
-@pytest.mark.parametrize(("method", "new"), METHODS)
-def test_a_clip_takes_up_where_the_one_before_ended(
-    method: str, new: int, studio: Studio, tmp_path: Path
+@pytest.mark.parametrize("method", NEW)
+def test_a_clip_takes_up_where_the_one_before_ended(method: str, studio: Studio, tmp_path: Path) -> None:
+    assert _likeness(studio, method, tmp_path, lambda _: None) > TAKEN_UP[method]
+
+
+@pytest.mark.parametrize(("method", "spoil"), SPOILT)
+def test_it_is_seen_where_what_came_before_is_told_wrongly(
+    method: str, spoil: Spoil, studio: Studio, tmp_path: Path
 ) -> None:
-    for number in SCENES[:2]:
-        assert _first_new_frame(studio, number, method, new, tmp_path, lambda: None) > TAKEN_UP
-
-
-@pytest.mark.parametrize(("method", "new"), METHODS)
-def test_it_is_seen_where_what_came_before_is_not_told(
-    method: str, new: int, studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    name = CONDITIONING[method]
+    name = "svi_pro_conditioning" if method == "latents" else "image_to_video_conditioning"
     right = getattr(told_to_the_model, name)
 
-    def wrong(*args: object, **fields: object) -> Conditioning:
-        return unknown_start(right(*args, **fields))
+    def spoilt(patch: pytest.MonkeyPatch) -> None:
+        patch.setattr(told_to_the_model, name, lambda *args, **fields: spoil(right(*args, **fields)))
 
-    likeness = _first_new_frame(
-        studio, SCENES[0], method, new, tmp_path, lambda: monkeypatch.setattr(told_to_the_model, name, wrong)
-    )
-    assert likeness < TAKEN_UP
+    assert _likeness(studio, method, tmp_path, spoilt) < TAKEN_UP[method]

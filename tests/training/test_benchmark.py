@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.quality import LIGHTNING, METHODS, MODES, continuation_row, mode_row, rows
+from benchmarks.quality import FEW_STEPS, LIGHTNING, METHODS, MODES, continuation_row, mode_row, rows
 from benchmarks.trained.clips import Chain, Studio, changed_psnr, held_out, pictures
 
 
@@ -39,7 +39,7 @@ def test_a_continuation_has_the_frames_of_its_method(
 def test_rows_are_named_and_averaged(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("benchmarks.quality.mode_row", lambda studio, mode, number: {"x": float(number)})
     found = list(rows(studio, 4, "modes"))
-    assert [row["method"] for row in found] == [*MODES, LIGHTNING]
+    assert [row["method"] for row in found] == [*MODES, FEW_STEPS, LIGHTNING]
     assert {(row["table"], row["scenes"], row["x"]) for row in found} == {("end frame", 4, 1.5)}
 
 
