@@ -120,7 +120,7 @@ def rows(studio: Studio, scenes: int, only: str | None) -> Iterator[dict[str, ob
             found = [continuation_row(studio, method, n) for n in range(scenes)]
             yield _averaged("continuation", name, found)
         if only in (None, "chains"):
-            found = [chain_row(studio, method, n) for n in range(max(scenes // 4, 1))]
+            found = [chain_row(studio, method, n) for n in range(scenes)]
             yield _averaged(f"chain of {SEGMENTS}", name, found)
 
 
