@@ -74,7 +74,7 @@ class Motion(StrEnum):
     """Any straight way, turning and changing its size: only an end image says where it goes."""
 
 
-_DIRECTIONS: Final = {
+DIRECTIONS: Final = {
     Motion.RIGHT: (1.0, 0.0),
     Motion.LEFT: (-1.0, 0.0),
     Motion.UP: (0.0, -1.0),
@@ -122,9 +122,9 @@ def make_scene(seed: int, height: int = 64, width: int = 64) -> Scene:
     half_x, half_y = _reach(height, width, radius)
     x, y = float(rng.uniform(-half_x, half_x)), float(rng.uniform(-half_y, half_y))
     pace = float(rng.uniform(0.5, 0.9))
-    if motion in _DIRECTIONS:
+    if motion in DIRECTIONS:
         # Anywhere from where it does not come to the border at once: only the prompt tells where it goes.
-        along, across = _DIRECTIONS[motion]
+        along, across = DIRECTIONS[motion]
         room = _SPEED * pace * min(LENGTHS)
         x = float(rng.uniform(-half_x, half_x - room)) * along if along else x
         y = float(rng.uniform(-half_y, half_y - room)) * across if across else y
@@ -206,7 +206,7 @@ def _coverage(scene: Scene, time: Tensor) -> Tensor:
     radius, angle = torch.full_like(time, scene.radius), torch.full_like(time, scene.angle)
     match scene.motion:
         case Motion.RIGHT | Motion.LEFT | Motion.UP | Motion.DOWN:
-            along, across = _DIRECTIONS[scene.motion]
+            along, across = DIRECTIONS[scene.motion]
             x = _bounce(x + along * _SPEED * scene.pace * time, half_x) if along else x
             y = _bounce(y + across * _SPEED * scene.pace * time, half_y) if across else y
         case Motion.GROWS | Motion.SHRINKS:

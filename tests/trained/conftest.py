@@ -8,12 +8,15 @@ from functools import cache
 import pytest
 import torch
 
+import headless.engine.conditioning as told_to_the_model
 from benchmarks.trained.clips import FRAMES, Shot, Studio, held_out, pictures
-from headless.segment import Clip, Picture
+from headless.segment import Clip, Picture, SegmentRequest
+from wan2gp_patch.conditioning import Conditioning
 
 SCENES = (0, 2, 4)
 """Held-out scenes of which the clips are made."""
-Shooter = Callable[..., Shot]
+Told = Callable[[str, int], Shot]
+Spoil = Callable[[Conditioning], Conditioning]
 
 
 @pytest.fixture(scope="session")
@@ -23,16 +26,12 @@ def studio() -> Studio:
 
 
 @pytest.fixture(scope="session")
-def told_end(studio: Studio) -> Callable[[str, int], Shot]:
+def told_end(studio: Studio) -> Told:
     """`(mode, scene)` -> a clip from its start image, in mode `none`, or to its end image."""
 
     @cache
     def shoot(mode: str, number: int) -> Shot:
-        scene = held_out(number)
-        request = studio.request(scene, 7, start_image=start_of(number))
-        if mode == "none":
-            return studio.shoot(request)
-        return studio.shoot(studio.request(scene, 7, start_image=start_of(number), **told(mode, number)))
+        return studio.shoot(asked(studio, number, **({} if mode == "none" else told(mode, number))))
 
     return shoot
 
@@ -56,3 +55,14 @@ def end_of(mode: str, number: int) -> Picture:
 def told(mode: str, number: int) -> dict[str, object]:
     """Fields of a request that name the end image."""
     return {"end_image": end_of(mode, number), "end_frame_mode": mode}
+
+
+def asked(studio: Studio, number: int, **changes: object) -> SegmentRequest:
+    """A clip of a scene from its start image, always with the same noise."""
+    return studio.request(held_out(number), 7, start_image=start_of(number), **changes)
+
+
+def tell_wrongly(patch: pytest.MonkeyPatch, name: str, spoil: Spoil) -> None:
+    """Spoil what the function `name` of the conditioning returns to the engine."""
+    right = getattr(told_to_the_model, name)
+    patch.setattr(told_to_the_model, name, lambda *args, **fields: spoil(right(*args, **fields)))

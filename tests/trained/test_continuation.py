@@ -9,10 +9,9 @@ from statistics import fmean
 
 import pytest
 
-import headless.engine.conditioning as told_to_the_model
 from benchmarks.trained.clips import FRAMES, Chain, Studio, held_out
 from headless.quality.fidelity import psnr
-from tests.trained.conftest import SCENES
+from tests.trained.conftest import SCENES, Spoil, tell_wrongly
 from tests.trained.test_end_frame import shifted, unknown_start
 from wan2gp_patch.conditioning import Conditioning
 
@@ -21,8 +20,6 @@ TAKEN_UP = {"latents": 26.0, "pixels": 29.5, "last_frame": 28.0}
 to be; 22.5, 25.7 and 10.5 with masks one group late, less where what is known is lost.
 """
 NEW = {"latents": 12, "pixels": 8, "last_frame": 16}
-Spoil = Callable[[Conditioning], Conditioning]
-Before = Callable[[pytest.MonkeyPatch], None]
 
 
 def _motion_lost(conditioning: Conditioning) -> Conditioning:
@@ -68,9 +65,8 @@ def test_it_is_seen_where_what_came_before_is_told_wrongly(
     method: str, spoil: Spoil, studio: Studio, tmp_path: Path
 ) -> None:
     name = "svi_pro_conditioning" if method == "latents" else "image_to_video_conditioning"
-    right = getattr(told_to_the_model, name)
 
     def spoilt(patch: pytest.MonkeyPatch) -> None:
-        patch.setattr(told_to_the_model, name, lambda *args, **fields: spoil(right(*args, **fields)))
+        tell_wrongly(patch, name, spoil)
 
     assert _likeness(studio, method, tmp_path, spoilt) < TAKEN_UP[method]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
@@ -10,14 +9,12 @@ from statistics import fmean
 import pytest
 from safetensors.torch import load_file
 
-import headless.engine.conditioning as told_to_the_model
-from benchmarks.trained.clips import FRAMES, ROOT, Shot, Studio, changed_psnr, held_out
+from benchmarks.trained.clips import FRAMES, ROOT, Shot, Studio, changed_psnr
 from headless.engine.conditioning import pixels
 from headless.job_listener import SilentListener
 from headless.quality.fidelity import psnr
 from models.vae import WanVae
-from tests.trained.conftest import SCENES, end_of, start_of, told
-from wan2gp_patch.any2video import image_to_video_conditioning
+from tests.trained.conftest import SCENES, Spoil, Told, asked, end_of, start_of, tell_wrongly, told
 from wan2gp_patch.conditioning import Conditioning
 from wan2gp_patch.frames import END_FRAME_MODES
 
@@ -30,8 +27,6 @@ and 7.7; with a mask one group late 4.0 at most, without the end's latent less t
 START = 24.0
 """PSNR of the first frame against the start image."""
 MODES = [mode.value for mode in END_FRAME_MODES]
-Told = Callable[[str, int], Shot]
-Spoil = Callable[[Conditioning], Conditioning]
 
 
 def _gain(mode: str, shots: list[Shot], without: list[Shot]) -> float:
@@ -78,14 +73,8 @@ def unknown_start(conditioning: Conditioning) -> Conditioning:
 
 
 def _broken(studio: Studio, monkeypatch: pytest.MonkeyPatch, spoil: Spoil, mode: str) -> list[Shot]:
-    def wrong(*args: object, **fields: object) -> Conditioning:
-        return spoil(image_to_video_conditioning(*args, **fields))  # type: ignore[arg-type]  # passed on
-
-    monkeypatch.setattr(told_to_the_model, "image_to_video_conditioning", wrong)
-    return [
-        studio.shoot(studio.request(held_out(number), 7, start_image=start_of(number), **told(mode, number)))
-        for number in SCENES
-    ]
+    tell_wrongly(monkeypatch, "image_to_video_conditioning", spoil)
+    return [studio.shoot(asked(studio, number, **told(mode, number))) for number in SCENES]
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -109,8 +98,8 @@ def test_a_wrong_conditioning_is_seen_at_the_start(
 def test_the_wrong_decoding_is_seen_at_the_end(mode: str, studio: Studio, tmp_path: Path) -> None:
     """In `extra_latent` the last latent is a picture of its own, in the others it holds four frames."""
     number, file = SCENES[1], tmp_path / "sampled.safetensors"
-    asked = studio.request(held_out(number), 7, start_image=start_of(number), **told(mode, number))
-    generation = studio.engine.generate(asked, SilentListener())
+    request = asked(studio, number, **told(mode, number))
+    generation = studio.engine.generate(request, SilentListener())
     assert len(list(generation.frames)) == FRAMES
     assert generation.save_sampled is not None
     generation.save_sampled(file)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -13,11 +12,10 @@ from benchmarks.trained.clips import Shot, Studio, changed_psnr, held_out, pictu
 from headless.job_listener import SilentListener
 from headless.quality.fidelity import psnr
 from headless.segment import Clip, Picture
-from tests.trained.conftest import SCENES, end_of, start_of, told
+from tests.trained.conftest import SCENES, Told, asked, end_of, start_of, told
 from tests.trained.test_end_frame import MARGINS, START
-from training.world import BACKGROUNDS, Motion, Shape
+from training.world import BACKGROUNDS, DIRECTIONS, Motion, Shape
 
-Told = Callable[[str, int], Shot]
 MIDDLE = replace(
     held_out(0),
     shape=Shape.DISC,
@@ -41,14 +39,6 @@ def test_without_pictures_the_prompt_says_what_is_there(background: str, studio:
     assert min(distance, key=distance.__getitem__) == background
 
 
-WAYS = {
-    Motion.RIGHT: (1.0, 0.0),
-    Motion.LEFT: (-1.0, 0.0),
-    Motion.UP: (0.0, -1.0),
-    Motion.DOWN: (0.0, 1.0),
-}
-
-
 def _centre(frame: Picture) -> NDArray[np.float64]:
     """Where the yellow is, (x, y) in pixels."""
     usual = np.median(frame, axis=(0, 1))
@@ -56,13 +46,13 @@ def _centre(frame: Picture) -> NDArray[np.float64]:
     return np.array([columns.mean(), rows.mean()])
 
 
-@pytest.mark.parametrize("motion", WAYS)
+@pytest.mark.parametrize("motion", DIRECTIONS)
 def test_the_prompt_says_where_a_shape_in_the_middle_goes(motion: Motion, studio: Studio) -> None:
     scene = replace(MIDDLE, motion=motion)
     start = pictures(MIDDLE, 0, 1)[0]
     frames = studio.shoot(studio.request(scene, 5, start_image=start)).frames
     moved = _centre(frames[-1]) - _centre(frames[0])
-    along, across = float(moved @ WAYS[motion]), float(np.abs(moved @ WAYS[motion][::-1]))
+    along, across = float(moved @ DIRECTIONS[motion]), float(np.abs(moved @ DIRECTIONS[motion][::-1]))
     assert along > max(5.0, across)
 
 
@@ -74,7 +64,7 @@ def _apart(one: Clip, other: Clip) -> float:
 def test_guidance_changes_the_clip_and_keeps_what_is_known(studio: Studio, told_end: Told) -> None:
     number = SCENES[1]
     given = told("extra_latent", number) | {"guidance_scale": 2.0, "guidance_scale_2": 2.0}
-    shot = studio.shoot(studio.request(held_out(number), 7, start_image=start_of(number), **given))
+    shot = studio.shoot(asked(studio, number, **given))
     _is_as_told(number, shot, told_end)
     assert _apart(shot.frames, told_end("extra_latent", number).frames) > 1.0
 
@@ -86,10 +76,10 @@ def test_four_steps_with_their_loras_are_nearer_to_many_steps(
     """And they keep what is known."""
     pair = studio.lora_pair("wan_tiny_lightning_4steps")
     assert len(pair) == 2
-    usual = told("extra_latent", number) | {"start_image": start_of(number), "solver": "euler"}
+    usual = told("extra_latent", number) | {"solver": "euler"}
 
     def shoot(**changes: object) -> Shot:
-        return studio.shoot(studio.request(held_out(number), 7, **(usual | changes)))
+        return studio.shoot(asked(studio, number, **(usual | changes)))
 
     many, plain = shoot(steps=32), shoot(steps=4)
     quick = shoot(steps=4, model="wan_tiny_i2v_lightning", loras=pair)
@@ -107,9 +97,9 @@ def _is_as_told(number: int, shot: Shot, told_end: Told) -> None:
 
 def test_both_experts_are_used(studio: Studio, told_end: Told) -> None:
     number = SCENES[1]
-    asked = studio.request(held_out(number), 7, start_image=start_of(number), **told("extra_latent", number))
-    generation = studio.engine.generate(asked, SilentListener())
+    request = asked(studio, number, **told("extra_latent", number))
+    generation = studio.engine.generate(request, SilentListener())
     assert generation.details["expert_steps"] == {"high": 3, "low": 5}
     right = told_end("extra_latent", number).frames
     for alone, limit in ((8, 0), 1.0), ((0, 8), 0.6):
-        assert _apart(right, studio.shoot(replace(asked, phase_steps=alone)).frames) > limit
+        assert _apart(right, studio.shoot(replace(request, phase_steps=alone)).frames) > limit
