@@ -98,15 +98,5 @@ NETWORKS: Final = (
     Network("fun_inp_1.3B", "Wan 2.1 Fun InP 1.3B", 36, 1536, 30, 8960, reads_images=True),
     Network("ti2v_5b", "Wan 2.2 text and image to video 5B", 48, 3072, 30, 14336, out_channels=48),
     Network("wan_tiny_i2v", "the tiny model shipped here", 36, 192, 6, 576, text_width=64, time_width=64),
-    Network(
-        "wan_tiny_constructed",
-        "the constructed model of the tests",
-        36,
-        160,
-        2,
-        192,
-        text_width=32,
-        time_width=32,
-    ),
 )
 """Most wanted first. Names from the models' own pages; sizes from their config.json files."""

@@ -17,7 +17,7 @@ from models.errors import WeightsError
 from models.lora import Shapes, read_lora
 from models.lora_inspect import guess_expert, inspect_lora
 from models.lora_layout import layout_of
-from models.weights_networks import NETWORKS
+from models.weights_networks import NETWORKS, Network
 from tests.cli.terminal import run
 from tests.lora.conftest import DIALECTS, DIFFS, LINEAR, Tensors
 from tests.lora.test_dialects import WRONG, dialect, written
@@ -25,7 +25,10 @@ from tests.media.web_server import WebServer
 
 Pairs = dict[str, tuple[torch.Tensor, torch.Tensor]]
 ROOT = Path(__file__).resolve().parent.parent.parent
-TINY_ID = "wan_tiny_constructed"
+CONSTRUCTED_NETWORK = Network(
+    "constructed", "the constructed model", 36, 160, 2, 192, text_width=32, time_width=32
+)
+KNOWN = (*NETWORKS, CONSTRUCTED_NETWORK)
 
 
 def sized(network: str, modules: list[str], rank: int = 2) -> Tensors:
@@ -43,10 +46,10 @@ def sized(network: str, modules: list[str], rank: int = 2) -> Tensors:
 @pytest.mark.parametrize("name", DIALECTS)
 def test_every_dialect_is_counted_and_named(tmp_path: Path, shapes: Shapes, pairs: Pairs, name: str) -> None:
     path = written(tmp_path, dialect(name, pairs))
-    found = inspect_lora(path)
+    found = inspect_lora(path, networks=KNOWN)
     assert found.problem is None
     assert found.matched == found.keys == read_lora(path, shapes).keys
-    assert found.fits == (TINY_ID,)
+    assert found.fits == (CONSTRUCTED_NETWORK.id,)
     assert found.rank == read_lora(path, shapes).rank
     assert found.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     assert not found.layout.startswith("unknown")
@@ -62,7 +65,7 @@ def test_the_dialects_have_different_names(pairs: Pairs) -> None:
 def test_differences_are_counted(tmp_path: Path, pairs: Pairs, diffs: Tensors) -> None:
     tensors = dialect("original names", pairs) | {DIFFS[name]: diff for name, diff in diffs.items()}
     tensors["blocks.0.cross_attn.norm_k_img.diff"] = -torch.zeros(160, dtype=torch.bfloat16)
-    found = inspect_lora(written(tmp_path, tensors))
+    found = inspect_lora(written(tmp_path, tensors), networks=KNOWN)
     assert (found.matched, found.keys) == (len(tensors), len(tensors))
     assert "whole differences" in found.layout
 
@@ -73,8 +76,7 @@ def test_what_the_reader_refuses_is_refused_in_the_same_words(
 ) -> None:
     change, _ = WRONG[kind]
     path = written(tmp_path, change(dialect("original names", pairs)))
-    tiny = [network for network in NETWORKS if network.id == TINY_ID]
-    found = inspect_lora(path, networks=tiny)
+    found = inspect_lora(path, networks=[CONSTRUCTED_NETWORK])
     with pytest.raises(WeightsError) as refused:
         read_lora(path, shapes)
     assert f"{path.name} {found.problem}" == str(refused.value)
@@ -215,7 +217,7 @@ def test_the_process_needs_no_torch(tmp_path: Path) -> None:
 
 
 def test_every_layer_of_the_fixture_is_a_layer_of_the_tiny_network() -> None:
-    shapes = next(n for n in NETWORKS if n.id == TINY_ID).shapes()
+    shapes = CONSTRUCTED_NETWORK.shapes()
     assert all(f"{module}.weight" in shapes for module in LINEAR)
 
 
