@@ -14,6 +14,7 @@ from headless.engine.wan import WanEngine
 from headless.segment import Clip, Generation, Picture, SegmentRequest
 from headless.task import Phase
 from models.registry import Registry, load_models_def
+from tests.tools.constructed import CONSTRUCTED
 from tests.tools.small_requests import small_request
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -70,7 +71,7 @@ def registry() -> Registry:
 
 @pytest.fixture
 def engine(registry: Registry) -> WanEngine:
-    return WanEngine(registry, [ROOT / "tests/data/constructed"], device="cpu")
+    return WanEngine(registry, [CONSTRUCTED], device="cpu")
 
 
 def picture(height: int = 64, width: int = 64, *, colour: tuple[int, int, int] = (200, 60, 40)) -> Picture:

@@ -16,6 +16,7 @@ from headless.engine.wan import WanEngine
 from headless.segment import Generation, SegmentRequest
 from models.registry import Registry, load_models_def
 from tests.engine.conftest import ROOT, Heard, picture, request
+from tests.tools.constructed import CONSTRUCTED
 from tests.worker.fake_clock import FakeClock
 from wan2gp_patch.frames import END_FRAME_MODES
 
@@ -30,7 +31,7 @@ def models() -> Registry:
 @pytest.fixture(scope="module")
 def wan(models: Registry) -> WanEngine:
     """One engine for all clips; it keeps nothing of them."""
-    return WanEngine(models, [ROOT / "tests/data/constructed"], device="cpu")
+    return WanEngine(models, [CONSTRUCTED], device="cpu")
 
 
 def _asked(mode: str, **changes: object) -> SegmentRequest:

@@ -18,7 +18,8 @@ from headless.errors import BadInput, BadParams
 from headless.segment import SegmentRequest
 from headless.task import Phase
 from models.vae import WanVae
-from tests.engine.conftest import ROOT, Heard, frames_of, picture, request
+from tests.engine.conftest import Heard, frames_of, picture, request
+from tests.tools.constructed import TINY
 from wan2gp_patch.frames import Continuation, EndFrameMode
 
 SVI: Mapping[str, Any] = {"svi2pro": True}
@@ -27,7 +28,7 @@ PLAIN: Mapping[str, Any] = {}
 
 @pytest.fixture(scope="module")
 def vae() -> WanVae:
-    return WanVae.load(ROOT / "tests/data/constructed" / "tiny" / "vae")
+    return WanVae.load(TINY / "vae")
 
 
 def video(frames: int) -> np.ndarray[Any, np.dtype[np.uint8]]:

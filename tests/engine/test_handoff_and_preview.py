@@ -14,7 +14,7 @@ from headless.engine.handoff import load_latents, save_latents
 from headless.engine.preview import LatentPreview, to_uint8
 from headless.errors import BadInput
 from models.errors import WeightsError
-from tests.engine.conftest import ROOT
+from tests.tools.constructed import TINY
 
 
 def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def test_pixels_become_bytes() -> None:
 
 
 def test_the_tiny_models_factors_lie_beside_its_vae() -> None:
-    preview = LatentPreview.beside(ROOT / "tests/data/constructed" / "tiny" / "vae")
+    preview = LatentPreview.beside(TINY / "vae")
     white = torch.zeros(16, 3, 2, 2)
     white[:12] = 1.5
     picture = preview.picture(white)

@@ -16,6 +16,7 @@ from headless.segment import Clip
 from headless.task import Phase
 from models.registry import Registry
 from tests.engine.conftest import ROOT, Heard, ScriptedAllocator, frames_of, picture, request
+from tests.tools.constructed import CONSTRUCTED
 
 ASKED = request(end_image=picture(16, 16), start_image=picture(16, 16), width=16, height=16, num_frames=5)
 
@@ -24,16 +25,14 @@ def engine_with(
     registry: Registry, script: Sequence[str] = (), memory: str = "auto", room: int | None = None
 ) -> tuple[WanEngine, ScriptedAllocator]:
     allocator = ScriptedAllocator(list(script), room)
-    return WanEngine(
-        registry, [ROOT / "tests/data/constructed"], device="cpu", memory=memory, allocator=allocator
-    ), allocator
+    return WanEngine(registry, [CONSTRUCTED], device="cpu", memory=memory, allocator=allocator), allocator
 
 
 @pytest.fixture(scope="module")
 def expected() -> Clip:
     from models.registry import load_models_def
 
-    engine = WanEngine(load_models_def(ROOT / "configs"), [ROOT / "tests/data/constructed"], device="cpu")
+    engine = WanEngine(load_models_def(ROOT / "configs"), [CONSTRUCTED], device="cpu")
     return frames_of(engine.generate(ASKED, Heard()))
 
 

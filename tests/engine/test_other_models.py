@@ -15,9 +15,9 @@ from diffusers import WanTransformer3DModel
 from headless.engine.wan import WanEngine
 from headless.errors import BadParams, ModelMissing, UsageError
 from models.registry import load_models_def
-from tests.engine.conftest import ROOT, Heard, frames_of, picture, request
+from tests.engine.conftest import Heard, frames_of, picture, request
+from tests.tools.constructed import TINY
 
-TINY = ROOT / "tests/data/constructed" / "tiny"
 SMALL = {"num_attention_heads": 1, "attention_head_dim": 32, "num_layers": 1, "ffn_dim": 32, "text_dim": 32}
 Make = Callable[..., WanEngine]
 

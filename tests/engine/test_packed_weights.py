@@ -20,10 +20,10 @@ from headless.segment import Clip, LoraUse
 from headless.settings import worker_settings
 from headless.worker_options import WEIGHTS as OFFERED
 from models.registry import Registry
-from tests.engine.conftest import ROOT, Heard, ScriptedAllocator, frames_of, picture, request
+from tests.engine.conftest import Heard, ScriptedAllocator, frames_of, picture, request
+from tests.tools.constructed import CONSTRUCTED, TINY
 
 CPU = torch.device("cpu")
-TINY = ROOT / "tests/data/constructed" / "tiny"
 MODEL = "wan_tiny_i2v"
 ASKED = request(width=32, height=32, num_frames=5, start_image=picture(32, 32))
 SIZES = {"high": 9, "low": 9, "text_encoder": 4}
@@ -108,7 +108,7 @@ def test_auto_keeps_them_packed_where_that_saves_a_rung(registry: Registry, fold
 
 
 def test_files_that_are_not_packed_are_not_told_to_be(registry: Registry) -> None:
-    engine = WanEngine(registry, [ROOT / "tests/data/constructed"], device="cpu", weights="packed")
+    engine = WanEngine(registry, [CONSTRUCTED], device="cpu", weights="packed")
     engine.load(MODEL, Heard())
     assert engine.memory_told(MODEL) == {"memory": "resident"}
 

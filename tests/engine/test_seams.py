@@ -23,6 +23,7 @@ from headless.segment import Generation, Picture, SegmentRequest
 from models.registry import Registry, load_models_def
 from tests.engine.conftest import ROOT, Heard, request
 from tests.engine.numbered_story import ANCHOR, END, FRAMES, SIDE, Story, numbered, numbers_in, story
+from tests.tools.constructed import CONSTRUCTED
 from tests.worker.fake_clock import FakeClock
 from wan2gp_patch.frames import END_FRAME_MODES
 
@@ -89,7 +90,7 @@ def shared_registry() -> Registry:
 @pytest.fixture(scope="module")
 def wan(shared_registry: Registry) -> WanEngine:
     """One engine for all chains; it keeps nothing of a clip."""
-    return WanEngine(shared_registry, [ROOT / "tests/data/constructed"], device="cpu")
+    return WanEngine(shared_registry, [CONSTRUCTED], device="cpu")
 
 
 @pytest.fixture

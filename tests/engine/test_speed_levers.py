@@ -21,7 +21,8 @@ from headless.engine.stream import Stream
 from headless.engine.wan import WanEngine
 from headless.errors import UsageError
 from models.registry import Registry
-from tests.engine.conftest import ROOT, Heard, ScriptedAllocator, frames_of, picture, request
+from tests.engine.conftest import Heard, ScriptedAllocator, frames_of, picture, request
+from tests.tools.constructed import CONSTRUCTED
 
 CPU = torch.device("cpu")
 ASKED = request(width=32, height=32, num_frames=5, start_image=picture(32, 32))
@@ -154,22 +155,20 @@ def test_a_model_is_warmed_up_at_its_usual_size_when_it_is_loaded(
     monkeypatch.setattr(loading, "compile_blocks", partial(compile_blocks, backend=counting))
     registry.models_def["wan_tiny_i2v"]["settings"] |= {"width": 32, "height": 32, "num_frames": 5}
     script_was, allocator = list(script), ScriptedAllocator(list(script))
-    engine = WanEngine(
-        registry, [ROOT / "tests/data/constructed"], device="cpu", compile_blocks=True, allocator=allocator
-    )
+    engine = WanEngine(registry, [CONSTRUCTED], device="cpu", compile_blocks=True, allocator=allocator)
     engine.load("wan_tiny_i2v", Heard())
     warm = counting.frames
     assert warm >= 1
     compiled = engine.generate(ASKED, Heard())
     assert counting.frames == warm
-    plain = WanEngine(registry, [ROOT / "tests/data/constructed"], device="cpu").generate(ASKED, Heard())
+    plain = WanEngine(registry, [CONSTRUCTED], device="cpu").generate(ASKED, Heard())
     assert np.array_equal(frames_of(compiled), frames_of(plain))
     assert compiled.details["attention"] == "native"
     assert compiled.details["memory"] == ("resident" if not script_was else "swap")
 
 
 def test_an_attention_kernel_that_does_not_run_here_is_bad_use(registry: Registry) -> None:
-    engine = WanEngine(registry, [ROOT / "tests/data/constructed"], device="cpu", attention="sage")
+    engine = WanEngine(registry, [CONSTRUCTED], device="cpu", attention="sage")
     with pytest.raises(UsageError, match="--attention sage: no attention kernel works"):
         engine.load("wan_tiny_i2v", Heard())
 

@@ -16,9 +16,8 @@ from headless.engine.prompt_cache import KEPT_PROMPTS, PromptCache, file_identit
 from headless.engine.text import TOKENS, TextEncoder, cleaned, load_tokenizer
 from models.errors import WeightsError
 from models.weights import load_text_encoder
-from tests.engine.conftest import ROOT
+from tests.tools.constructed import TINY
 
-TINY = ROOT / "tests/data/constructed" / "tiny"
 CPU = torch.device("cpu")
 
 

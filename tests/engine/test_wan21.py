@@ -23,10 +23,10 @@ from headless.engine.wan import WanEngine
 from headless.errors import BadParams, ModelMissing
 from headless.segment import SegmentRequest
 from models.registry import load_models_def
-from tests.engine.conftest import ROOT, Heard, frames_of, picture, request
+from tests.engine.conftest import Heard, frames_of, picture, request
 from tests.engine.test_diffusers_contract import on_our_times
+from tests.tools.constructed import TINY
 
-TINY = ROOT / "tests/data/constructed" / "tiny"
 SMALL = {"num_attention_heads": 2, "attention_head_dim": 16, "num_layers": 2, "ffn_dim": 32, "text_dim": 32}
 CLIP = {
     "hidden_size": 32,

@@ -18,6 +18,7 @@ from headless.errors import BadInput, BadParams, Cancelled, ModelMissing, UsageE
 from headless.task import Phase
 from models.registry import Registry
 from tests.engine.conftest import ROOT, Heard, frames_of, picture, request
+from tests.tools.constructed import CONSTRUCTED
 from wan2gp_patch.models_def import patched_model_def
 
 
@@ -89,9 +90,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(engine: WanE
 
 def test_every_memory_plan_gives_the_same_bytes(registry: Registry) -> None:
     plans = ["resident", "swap", "stream"]
-    engines = [
-        WanEngine(registry, [ROOT / "tests/data/constructed"], device="cpu", memory=plan) for plan in plans
-    ]
+    engines = [WanEngine(registry, [CONSTRUCTED], device="cpu", memory=plan) for plan in plans]
     generations = [engine.generate(request(guidance_scale=3.0), Heard()) for engine in engines]
     first, *others = (frames_of(generation) for generation in generations)
     assert all(np.array_equal(first, other) for other in others)
@@ -160,21 +159,19 @@ def test_a_cancel_stops_the_run_where_it_is_and_the_next_run_is_as_ever(
         if event == where:
             raise Cancelled("by the user")
 
-    engine = WanEngine(registry, [ROOT / "tests/data/constructed"], device="cpu")
+    engine = WanEngine(registry, [CONSTRUCTED], device="cpu")
     stopped = Heard(on=cancel)
     with pytest.raises(Cancelled):
         frames_of(engine.generate(request(end_image=picture()), stopped))
     if where == "step 1":
         assert stopped.steps == [(1, 4)]
-    fresh = WanEngine(registry, [ROOT / "tests/data/constructed"], device="cpu")
+    fresh = WanEngine(registry, [CONSTRUCTED], device="cpu")
     after, alone = (frames_of(e.generate(request(end_image=picture()), Heard())) for e in (engine, fresh))
     assert np.array_equal(after, alone)
 
 
 def test_a_job_with_svi2pro_leaves_no_trace_on_the_next(registry: Registry, engine: WanEngine) -> None:
-    alone = frames_of(
-        WanEngine(registry, [ROOT / "tests/data/constructed"], device="cpu").generate(request(), Heard())
-    )
+    alone = frames_of(WanEngine(registry, [CONSTRUCTED], device="cpu").generate(request(), Heard()))
     engine.load("wan_tiny_i2v", Heard())
     changes = {"svi2pro": True}
     with patched_model_def(registry.models_def, "wan_tiny_i2v", changes, loaded=engine):
@@ -268,7 +265,7 @@ def test_generate_before_load_loads(engine: WanEngine) -> None:
 def test_another_process_gives_the_same_bytes(engine: WanEngine) -> None:
     code = (
         "import hashlib; from tests.engine.conftest import *;"
-        "e = WanEngine(load_models_def(ROOT / 'configs'), [ROOT / 'tests/data/constructed'], device='cpu');"
+        "e = WanEngine(load_models_def(ROOT / 'configs'), [CONSTRUCTED], device='cpu');"
         "print(hashlib.sha256(frames_of(e.generate(request(), Heard())).tobytes()).hexdigest())"
     )
     here = hashlib.sha256(frames_of(engine.generate(request(), Heard())).tobytes()).hexdigest()

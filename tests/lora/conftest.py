@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 import torch
@@ -11,8 +10,8 @@ from diffusers import WanTransformer3DModel
 
 from models.lora import Shapes, shapes_of
 from models.weights import load_transformer
+from tests.tools.constructed import TINY
 
-TINY = Path(__file__).resolve().parent.parent.parent / "tests/data/constructed" / "tiny"
 Tensors = dict[str, torch.Tensor]
 RANK, ALPHA = 4, 2.0
 

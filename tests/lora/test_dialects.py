@@ -256,7 +256,7 @@ def test_wrong_files_are_refused_by_name(tmp_path: Path, shapes: Shapes, pairs: 
 
 
 def test_a_base_model_is_no_lora(shapes: Shapes) -> None:
-    from tests.lora.conftest import TINY
+    from tests.tools.constructed import TINY
 
     with pytest.raises(WeightsError, match="keys are unknown"):
         read_lora(TINY / "vae" / "diffusion_pytorch_model.safetensors", shapes)

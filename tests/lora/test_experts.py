@@ -21,6 +21,7 @@ from models.lora import Lora, Shapes, bake
 from models.registry import load_models_def
 from tests.engine.conftest import ROOT, Heard, frames_of, request
 from tests.lora.conftest import DIALECTS, LINEAR
+from tests.tools.constructed import CONSTRUCTED
 
 Pairs = dict[str, tuple[torch.Tensor, torch.Tensor]]
 Use = Callable[..., LoraUse]
@@ -32,7 +33,7 @@ BAKES = ("headless.engine.memory.bake", "headless.engine.swap.bake")
 @pytest.fixture(params=["resident", "swap"])
 def engine(request: pytest.FixtureRequest) -> WanEngine:
     registry = load_models_def(ROOT / "configs")
-    engine = WanEngine(registry, [ROOT / "tests/data/constructed"], device="cpu", memory=request.param)
+    engine = WanEngine(registry, [CONSTRUCTED], device="cpu", memory=request.param)
     engine.load("wan_tiny_i2v", Heard())
     return engine
 
@@ -121,7 +122,7 @@ def test_half_precision_weights_come_back_exactly(lora: Use) -> None:
     from headless.engine.memory import Resident
     from models.lora import read_lora, shapes_of
     from models.weights import load_transformer
-    from tests.lora.conftest import TINY
+    from tests.tools.constructed import TINY
 
     model = load_transformer(TINY / "transformer", dtype=torch.bfloat16, device=torch.device("cpu"))
     before = {name: p.clone() for name, p in model.named_parameters()}

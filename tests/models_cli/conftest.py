@@ -12,9 +12,9 @@ from huggingface_hub import constants
 
 from tests.cli.terminal import Said, run
 from tests.models_cli.hub_server import HubServer, Tree
+from tests.tools.constructed import TINY
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-TINY = ROOT / "tests/data/constructed" / "tiny"
 REPOSITORY = "somebody/Little-Wan"
 SINGLE = "others/files"
 STYLE = "styles/high"

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.cli.terminal import run
-from tests.models_cli.conftest import ROLES, TINY, Store
+from tests.models_cli.conftest import ROLES, Store
+from tests.tools.constructed import TINY
 
 
 def test_the_tiny_model_is_always_here() -> None:

@@ -12,8 +12,9 @@ import pytest
 from headless.fingerprint import sha256_of
 from headless.model_store.record import git_hash_of
 from tests.cli.terminal import run
-from tests.models_cli.conftest import REPOSITORY, ROLES, SINGLE, STYLE, TINY, Store, tiny_tree
+from tests.models_cli.conftest import REPOSITORY, ROLES, SINGLE, STYLE, Store, tiny_tree
 from tests.models_cli.hub_server import HubServer, git_hash
+from tests.tools.constructed import TINY
 
 WEIGHTS = "transformer/diffusion_pytorch_model.safetensors"
 

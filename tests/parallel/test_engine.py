@@ -20,8 +20,9 @@ from headless.errors import BadParams, Cancelled, InternalError, OutOfMemory, Ra
 from headless.segment import Clip, LoraUse, SegmentRequest
 from headless.task import Phase
 from models.registry import Registry
-from tests.engine.conftest import ROOT, Heard, ScriptedAllocator, frames_of, request
+from tests.engine.conftest import Heard, ScriptedAllocator, frames_of, request
 from tests.parallel.ranks import crew
+from tests.tools.constructed import CONSTRUCTED
 
 LAYER = "diffusion_model.blocks.0.self_attn.q"
 ASKED = request(width=80, height=48, num_frames=9, start_image=None, anchor_image=None, guidance_scale=3.0)
@@ -29,7 +30,7 @@ Made: TypeAlias = tuple[torch.Tensor, Clip, dict[str, Any]]
 
 
 def engine(registry: Registry, team: Team | None = None, **options: Any) -> WanEngine:
-    return WanEngine(registry, [ROOT / "tests/data/constructed"], device="cpu", team=team, **options)
+    return WanEngine(registry, [CONSTRUCTED], device="cpu", team=team, **options)
 
 
 def make(by: WanEngine, asked: SegmentRequest, folder: Path) -> Made:

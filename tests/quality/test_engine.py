@@ -17,6 +17,7 @@ from headless.job_listener import SilentListener
 from headless.planning.seeds import retry_seed
 from models.registry import load_models_def
 from models.vae import WanVae
+from tests.tools.constructed import CONSTRUCTED
 from tests.tools.small_requests import small_request
 from tests.tools.tiny_clips import disc
 from tests.worker.place import Place
@@ -28,7 +29,7 @@ REQUEST = small_request(prompt="a disc", start_image=disc((200, 60, 40)), end_im
 @pytest.fixture(scope="module")
 def engine() -> WanEngine:
     """The tiny model, loaded by the first test."""
-    return WanEngine(load_models_def(ROOT / "configs"), [ROOT / "tests/data/constructed"], device="cpu")
+    return WanEngine(load_models_def(ROOT / "configs"), [CONSTRUCTED], device="cpu")
 
 
 def _with_bad_pixels(

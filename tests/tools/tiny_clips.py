@@ -11,6 +11,7 @@ from headless.engine.wan import WanEngine
 from headless.job_listener import SilentListener
 from headless.segment import Clip, Picture
 from models.registry import load_models_def
+from tests.tools.constructed import CONSTRUCTED
 from tests.tools.small_requests import small_request
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -38,7 +39,7 @@ def disc(colour: tuple[int, int, int], *, mirrored: bool = False) -> Picture:
 def tiny_clips() -> dict[str, TinyClip]:
     """Name -> clip of 17 frames, 64x64, 4 steps, seed 7; they take a few seconds on one core."""
     start, end = disc((200, 60, 40)), disc((0, 255, 0), mirrored=True)
-    engine = WanEngine(load_models_def(ROOT / "configs"), [ROOT / "tests/data/constructed"], device="cpu")
+    engine = WanEngine(load_models_def(ROOT / "configs"), [CONSTRUCTED], device="cpu")
     return {
         "tiny model, start and end": _generated(engine, start, end),
         "tiny model, no images": _generated(engine, None, None),

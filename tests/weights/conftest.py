@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-TINY = Path(__file__).resolve().parent.parent.parent / "tests/data/constructed" / "tiny"
+from tests.tools.constructed import TINY
+
 Tensors = dict[str, torch.Tensor]
 
 _TO_WAN = (

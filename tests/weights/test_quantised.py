@@ -16,7 +16,8 @@ from models.errors import WeightsError
 from models.weights import count_parameters, load_text_encoder, load_transformer, open_weights
 from models.weights_dialects import read_weights
 from models.weights_source import open_source
-from tests.weights.conftest import TINY, Tensors, wan_name
+from tests.tools.constructed import TINY
+from tests.weights.conftest import Tensors, wan_name
 
 CPU = torch.device("cpu")
 E4M3, E5M2 = torch.float8_e4m3fn, torch.float8_e5m2

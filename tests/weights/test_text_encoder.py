@@ -12,7 +12,8 @@ from transformers import UMT5EncoderModel
 
 from models.errors import WeightsError
 from models.weights import load_text_encoder
-from tests.weights.conftest import TINY, Tensors, wan_t5_name
+from tests.tools.constructed import TINY
+from tests.weights.conftest import Tensors, wan_t5_name
 
 IDS = torch.tensor([[5, 300, 17, 1]])
 

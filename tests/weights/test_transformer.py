@@ -14,7 +14,8 @@ from safetensors.torch import save_file
 
 from models.errors import WeightsError
 from models.weights import FLOAT32_ISLANDS, count_parameters, load_transformer
-from tests.weights.conftest import TINY, Tensors, wan_name
+from tests.tools.constructed import TINY
+from tests.weights.conftest import Tensors, wan_name
 
 CPU = torch.device("cpu")
 FOLDER = TINY / "transformer"

@@ -8,9 +8,9 @@ import pytest
 import torch
 from diffusers import WanTransformer3DModel
 
+from tests.tools.constructed import TINY
 from tests.worker.place import Place
 
-TINY = Path(__file__).resolve().parents[2] / "tests/data/constructed" / "tiny"
 SMALL = {"num_attention_heads": 1, "attention_head_dim": 32, "num_layers": 1, "ffn_dim": 32, "text_dim": 32}
 
 
